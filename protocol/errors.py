@@ -1,0 +1,78 @@
+"""The errors of the protocol package; hostile bytes raise these and no others.
+
+ProtocolError
+ ├─ PlistError         bytes that are no property list, or too deep or too big
+ ├─ MessageError       a property list that is no MDM message we know
+ ├─ SignatureError     CMS that cannot be read or does not verify
+ ├─ ScepError          a SCEP message refused (RFC 8894); carries its fail_info
+ └─ MobileconfigError  a file that is no configuration profile we can send
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+__all__ = [
+    "FailInfo",
+    "MessageError",
+    "MobileconfigError",
+    "PlistError",
+    "ProtocolError",
+    "ScepError",
+    "SignatureError",
+]
+
+
+class FailInfo(IntEnum):
+    """Why a SCEP request failed (RFC 8894, section 3.2.1.4.5)."""
+
+    BAD_ALG = 0
+    BAD_MESSAGE_CHECK = 1
+    BAD_REQUEST = 2
+    BAD_TIME = 3
+    BAD_CERT_ID = 4
+
+
+class ProtocolError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class PlistError(ProtocolError):
+    """The bytes are no property list, or one nested too deep or too large."""
+
+
+class MessageError(ProtocolError):
+    """A property list that lacks a required key or holds one of a wrong type."""
+
+
+class SignatureError(ProtocolError):
+    """A CMS structure that cannot be read or whose signature does not verify."""
+
+
+class ScepError(ProtocolError):
+    """A SCEP message that is refused.
+
+    `fail_info` goes into the reply, `text` says why (never a secret), and
+    `request_head` is what could be read of the request's envelope (an object
+    with the transaction id and sender nonce), or None when nothing could.
+    """
+
+    def __init__(self, fail_info: FailInfo, text: str = "", *, request_head: Any | None = None) -> None:
+        super().__init__(text or fail_info.name)
+        self.fail_info = fail_info
+        self.text = text
+        self.request_head = request_head
+
+
+class MobileconfigError(ProtocolError):
+    """A file that is no configuration profile; str() is a sentence for IT staff.
+
+    `code` is a stable word for tests and translations: "empty", "signed",
+    "encrypted", "not_a_plist", "too_deep", "too_large", "profile_service",
+    "bare_payload", "html", "json", "zip" or "malformed".
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
