@@ -1,9 +1,11 @@
 """The errors of the protocol package; hostile bytes raise these and no others.
 
 ProtocolError
- ├─ PlistError         bytes that are no property list, or too deep or too big
+ ├─ PlistError         bytes that are no property list, or too big
+ │   └─ PlistTooDeepError   one nested deeper than the reader allows
  ├─ MessageError       a property list that is no MDM message we know
  ├─ SignatureError     CMS that cannot be read or does not verify
+ │   └─ AlgorithmError  CMS made with an algorithm that we do not accept
  ├─ ScepError          a SCEP message refused (RFC 8894); carries its fail_info
  └─ MobileconfigError  a file that is no configuration profile we can send
 """
@@ -14,10 +16,12 @@ from enum import IntEnum
 from typing import Any
 
 __all__ = [
+    "AlgorithmError",
     "FailInfo",
     "MessageError",
     "MobileconfigError",
     "PlistError",
+    "PlistTooDeepError",
     "ProtocolError",
     "ScepError",
     "SignatureError",
@@ -42,12 +46,20 @@ class PlistError(ProtocolError):
     """The bytes are no property list, or one nested too deep or too large."""
 
 
+class PlistTooDeepError(PlistError):
+    """A property list nested deeper than `max_depth`; only people make these."""
+
+
 class MessageError(ProtocolError):
     """A property list that lacks a required key or holds one of a wrong type."""
 
 
 class SignatureError(ProtocolError):
     """A CMS structure that cannot be read or whose signature does not verify."""
+
+
+class AlgorithmError(SignatureError):
+    """A CMS structure made with a digest, cipher or key that we do not accept."""
 
 
 class ScepError(ProtocolError):
