@@ -1,0 +1,1 @@
+"""The certificate authority, SCEP issuance, challenges, push certificates and keys at rest."""

@@ -1,0 +1,1 @@
+"""Devices, enrollments, invitations, groups, the command queue, inventory, compliance and push."""

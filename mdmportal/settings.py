@@ -1,0 +1,251 @@
+"""Django settings, read from the environment only (see `.env.example`).
+
+Nothing here raises on a wrong value: `mdmportal.environment` keeps the mistake and `mdmportal.checks` reports it.
+The beat schedule at the end is the one table of everything that happens by itself.
+"""
+
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from celery.schedules import crontab
+
+from mdmportal import first_start
+from mdmportal.environment import Environment, Mistake
+
+BASE_DIR = first_start.BASE_DIR
+ENVIRONMENT = Environment(os.environ)
+env = ENVIRONMENT
+
+# --- where things lie ------------------------------------------------------------------------------------------
+DATA_DIR = Path(env.text("PORTAL_DATA_DIR", str(BASE_DIR / "data"))).resolve()
+DEMO = env.flag("PORTAL_DEMO", default=False)
+
+
+def _kept(name: str, file: str) -> str:
+    """A key from the environment, else the one made at first start, else nothing (reported by a system check)."""
+    path = first_start.key_file(DATA_DIR, file)
+    return env.text(name) or (path.read_text(encoding="utf-8").strip() if path.is_file() else "")
+
+
+SECRET_KEY = _kept("SECRET_KEY", "secret_key") or secrets.token_urlsafe(50)
+# Fernet keys; the first encrypts, all decrypt (see certificates/encryption.py).
+PORTAL_ENCRYPTION_KEYS = tuple(
+    key.strip() for key in _kept("PORTAL_ENCRYPTION_KEYS", "encryption_keys").split(",") if key.strip()
+)
+DEBUG = env.flag("DEBUG", default=False)
+
+# --- addresses -------------------------------------------------------------------------------------------------
+PORTAL_URL = env.text("PORTAL_URL", "http://127.0.0.1:8000").rstrip("/")
+PORTAL_LISTEN = env.text("PORTAL_LISTEN", "127.0.0.1:8000")
+PORTAL_TLS_CERT = env.text("PORTAL_TLS_CERT")
+PORTAL_TLS_KEY = env.text("PORTAL_TLS_KEY")
+PORTAL_ORGANIZATION = env.text("PORTAL_ORGANIZATION", "MDM Portal")
+_portal = urlsplit(PORTAL_URL)
+ALLOWED_HOSTS = [*{_portal.hostname or "127.0.0.1", "127.0.0.1", "localhost"}, *env.words("PORTAL_ALLOWED_HOSTS")]
+CSRF_TRUSTED_ORIGINS = [f"{_portal.scheme}://{_portal.netloc}"]
+SECURE_COOKIES = _portal.scheme == "https"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+# Redirects would lose the body of a device's PUT; every device URL is exact.
+APPEND_SLASH = False
+
+# --- devices at the door ---------------------------------------------------------------------------------------
+PORTAL_TRUSTED_PROXIES = env.words("PORTAL_TRUSTED_PROXIES")
+PORTAL_CERTIFICATE_HEADER = env.text("PORTAL_CERTIFICATE_HEADER")
+PORTAL_CERTIFICATE_HEADER_FORMAT = env.text("PORTAL_CERTIFICATE_HEADER_FORMAT", "rfc9440")
+PORTAL_SCEP_LEGACY = env.flag("PORTAL_SCEP_LEGACY", default=False)
+PORTAL_SIGN_ENROLLMENT = env.flag("PORTAL_SIGN_ENROLLMENT", default=True)
+DEVICE_BODY_LIMIT = 64 * 1024 * 1024
+DEVICE_BODY_INLINE = 2 * 1024 * 1024
+
+# --- push ------------------------------------------------------------------------------------------------------
+APNS_URL = env.text("APNS_URL", "https://api.push.apple.com")
+APNS_CA_FILE = env.text("APNS_CA_FILE")
+PUSH_EXPIRATION = timedelta(seconds=env.integer("PORTAL_PUSH_EXPIRATION", 7 * 24 * 3600))
+
+# --- the gate and retries (seconds; the demo shrinks them) -------------------------------------------------------
+GATE_FAST_INTERVAL = timedelta(seconds=env.integer("PORTAL_GATE_FAST_INTERVAL", 300))
+GATE_FAST_PERIOD = timedelta(seconds=env.integer("PORTAL_GATE_FAST_PERIOD", 70 * 60))
+GATE_HOURLY_INTERVAL = timedelta(seconds=env.integer("PORTAL_GATE_HOURLY_INTERVAL", 3600))
+GATE_HOURLY_PERIOD = timedelta(seconds=env.integer("PORTAL_GATE_HOURLY_PERIOD", 24 * 3600))
+GATE_DAILY_INTERVAL = timedelta(seconds=env.integer("PORTAL_GATE_DAILY_INTERVAL", 24 * 3600))
+GATE_DEADLINE = timedelta(seconds=env.integer("PORTAL_GATE_DEADLINE", 14 * 24 * 3600))
+# How often a device that has proved its compliance is asked again.
+GATE_PROVED_INTERVAL = timedelta(seconds=env.integer("PORTAL_GATE_PROVED_INTERVAL", 4 * 3600))
+RETRY_INTERVAL = timedelta(seconds=env.integer("PORTAL_RETRY_INTERVAL", 15 * 60))
+RETRY_CEILING = env.integer("PORTAL_RETRY_CEILING", 8)
+COMMAND_LIFETIME = timedelta(seconds=env.integer("PORTAL_COMMAND_LIFETIME", 30 * 24 * 3600))
+REPUSH_INTERVAL = timedelta(seconds=env.integer("PORTAL_REPUSH_INTERVAL", 15 * 60))
+SWEEP_INTERVAL = env.integer("PORTAL_SWEEP_INTERVAL", 15) or 15
+INVITATION_LIFETIME = timedelta(hours=24)
+CHALLENGE_LIFETIME = timedelta(hours=1)
+IDENTITY_LIFETIME = timedelta(days=365)
+
+# --- Django ----------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "portal_ui",
+    "mdmportal.apps.PortalConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "operations",
+    "certificates",
+    "devices",
+    "profiles",
+    "provisioning",
+    "endpoint",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "mdmportal.urls"
+WSGI_APPLICATION = "mdmportal.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+FILE_UPLOAD_TEMP_DIR = None
+LOGIN_URL = "admin:login"
+
+# --- database --------------------------------------------------------------------------------------------------
+SQLITE_OPTIONS = {
+    # IMMEDIATE: a transaction that reads first and writes later can otherwise fail at once, whatever the time-out.
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32000;",
+}
+# Django leaves prepared statements off; the report statement would be planned anew at every connect.
+POSTGRESQL_OPTIONS = {"prepare_threshold": 0, "server_side_binding": True}
+
+
+def _database(url: str) -> dict[str, object]:
+    parsed = environ.Env.db_url_config(url)
+    options = dict(parsed.get("OPTIONS", {}))
+    if parsed.get("ENGINE") == "django.db.backends.sqlite3":
+        options = {**SQLITE_OPTIONS, **options}
+    elif parsed.get("ENGINE") == "django.db.backends.postgresql":
+        options = {**POSTGRESQL_OPTIONS, **options}
+    else:
+        raise ValueError(url)
+    return {**parsed, "OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+
+
+_embedded = f"sqlite:///{DATA_DIR / 'portal.sqlite3'}"
+DATABASES = {
+    "default": env.parsed(
+        "DATABASE_URL",
+        _database(_embedded),
+        parse=_database,
+        expected="sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME",
+    )
+}
+
+# --- mail, webhook ---------------------------------------------------------------------------------------------
+ALERT_MAIL_TO = env.words("PORTAL_ALERT_MAIL_TO")
+ALERT_WEBHOOK_URL = env.text("PORTAL_ALERT_WEBHOOK_URL")
+ALERT_WEBHOOK_SECRET = env.text("PORTAL_ALERT_WEBHOOK_SECRET")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("PORTAL_MAIL_FROM", "mdm-portal@localhost")
+EMAIL_CONFIG: dict[str, object] = env.parsed(
+    "EMAIL_URL", {}, parse=environ.Env.email_url_config, expected="smtp://USER:PASSWORD@HOST:PORT"
+)
+vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 20
+
+# --- log -------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("PORTAL_LOG_LEVEL", "INFO").upper()},
+    # httpx logs whole URLs, and an APNs URL holds the device's push token.
+    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
+}
+if LOGGING["root"]["level"] not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:  # type: ignore[index]
+    LOGGING["root"]["level"] = "INFO"  # type: ignore[index]
+    env.mistakes.append(Mistake("PORTAL_LOG_LEVEL", "expected DEBUG, INFO, WARNING, ERROR or CRITICAL"))
+
+# --- Celery ----------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 8
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+if CELERY_BROKER_URL.startswith("filesystem:"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(DATA_DIR / "broker" / "queue"),
+        "data_folder_out": str(DATA_DIR / "broker" / "queue"),
+        "control_folder": str(DATA_DIR / "broker" / "control"),
+        "polling_interval": 0.1,
+    }
+
+# What happens by itself. No truth lives in the broker: each job finds in the database whatever is due.
+CELERY_BEAT_SCHEDULE = {
+    # answers that a crash left between the report and its handler
+    "handle-reports": {"task": "endpoint.tasks.handle_reports", "schedule": SWEEP_INTERVAL},
+    # pushes that a crash or an outage left, and devices that still have open commands
+    "push-due": {"task": "devices.tasks.push_due", "schedule": SWEEP_INTERVAL},
+    # the gate: ask devices whose verdict is due
+    "poll-due": {"task": "profiles.tasks.poll_due", "schedule": SWEEP_INTERVAL},
+    # from wish to proof: heals whatever a lost message or a crash left undone
+    "plan-all": {"task": "profiles.tasks.plan_all", "schedule": max(SWEEP_INTERVAL * 4, 10)},
+    # retries whose time has come
+    "plan-due": {"task": "profiles.tasks.plan_due", "schedule": SWEEP_INTERVAL},
+    # commands past their end
+    "expire-commands": {"task": "devices.tasks.expire_commands", "schedule": 300},
+    # mail and webhook
+    "deliver-alerts": {"task": "operations.tasks.deliver_alerts", "schedule": SWEEP_INTERVAL},
+    # 60, 30, 14, 7, 3 and 1 days before anything ends
+    "warn-expiring": {"task": "devices.tasks.warn_expiring", "schedule": crontab(minute="7", hour="*/6")},
+}

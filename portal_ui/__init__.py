@@ -1,0 +1,1 @@
+"""The skin of the admin: base classes, filters and templates shared by every app's pages."""

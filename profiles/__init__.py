@@ -1,0 +1,1 @@
+"""Bundles of payloads: composing, publishing, assignment, installations and the gate."""

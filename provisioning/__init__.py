@@ -1,0 +1,1 @@
+"""Provisioning profiles and their renewal. Inventory of what devices hold is in `devices`; the engine follows."""
