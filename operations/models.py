@@ -114,6 +114,8 @@ class Alert(models.Model):
     text = models.TextField()
     path = models.CharField(max_length=255, blank=True, help_text="Where in the portal to look.")
     raised_at = models.DateTimeField()
+    # Kept apart from delivered_at: a webhook that is down must not mail the same alert at every try.
+    mailed_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)

@@ -1,0 +1,69 @@
+"""Audit events are append-only and chained."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from operations import audit
+from operations.models import AppendOnlyError, AuditEvent, Lease
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_event_names_who_did_what_to_which_thing(now):
+    ana = get_user_model().objects.create_user("ana")
+    event = audit.record(ana, "group.rename", subject=ana, now=now, reason="typo", details={"old": "a", "new": "b"})
+    assert (event.actor_name, event.action, event.object_id, event.reason) == (
+        "ana",
+        "group.rename",
+        str(ana.pk),
+        "typo",
+    )
+
+
+def test_the_command_line_is_an_actor_too(now):
+    assert audit.record(None, "publish", subject=None, now=now, label="Office VPN").actor_name == "command line"
+
+
+def test_an_event_can_be_neither_changed_nor_deleted(now):
+    event = audit.record(None, "publish", subject=None, now=now)
+    event.action = "nothing"
+    with pytest.raises(AppendOnlyError):
+        event.save()
+    with pytest.raises(AppendOnlyError):
+        event.delete()
+    with pytest.raises(AppendOnlyError):
+        AuditEvent.objects.all().delete()
+    with pytest.raises(AppendOnlyError):
+        AuditEvent.objects.update(action="nothing")
+
+
+def test_a_chain_that_nobody_touched_is_whole(now):
+    for number in range(5):
+        audit.record(None, "act", subject=None, now=now, details={"number": number})
+    assert audit.first_broken() is None
+
+
+def test_an_event_changed_behind_our_back_is_found(now):
+    events = [audit.record(None, "act", subject=None, now=now, details={"number": number}) for number in range(5)]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE operations_auditevent SET action = 'other' WHERE id = %s", [events[2].pk])
+    assert audit.first_broken() == events[2]
+
+
+def test_an_event_removed_behind_our_back_is_found(now):
+    events = [audit.record(None, "act", subject=None, now=now, details={"number": number}) for number in range(5)]
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM operations_auditevent WHERE id = %s", [events[2].pk])
+    assert audit.first_broken() == events[3]
+
+
+def test_a_lease_has_one_holder_until_it_ends(now):
+    from datetime import timedelta
+
+    minute = timedelta(minutes=1)
+    assert Lease.objects.claim("beat", "one", now=now, lifetime=minute)
+    assert not Lease.objects.claim("beat", "two", now=now, lifetime=minute)
+    assert Lease.objects.claim("beat", "one", now=now + minute / 2, lifetime=minute)
+    assert not Lease.objects.claim("beat", "two", now=now + minute, lifetime=minute)
+    assert Lease.objects.claim("beat", "two", now=now + 2 * minute, lifetime=minute)
