@@ -49,6 +49,14 @@ class Device(models.Model):
 
     class Meta:
         ordering = ["pk"]
+        # Each act has a right of its own, so that a help desk may restart without being able to erase.
+        permissions = [
+            ("push_device", "Can push to and refresh devices"),
+            ("lock_device", "Can lock devices"),
+            ("restart_device", "Can restart devices"),
+            ("clear_passcode", "Can clear passcodes"),
+            ("erase_device", "Can erase devices"),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.serial_number or self.udid or f"device {self.pk}"
