@@ -63,10 +63,10 @@ def loads_dict(data: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, PlistVal
     return value
 
 
-def dumps(value: PlistValue) -> bytes:
-    """Write XML, keys in the given order, equal bytes for equal values. Raises PlistError."""
+def dumps(value: PlistValue, *, sort_keys: bool = False) -> bytes:
+    """Write XML, keys in the given order or sorted; equal bytes for equal values. Raises PlistError."""
     try:
-        return plistlib.dumps(value, fmt=plistlib.FMT_XML, sort_keys=False)
+        return plistlib.dumps(value, fmt=plistlib.FMT_XML, sort_keys=sort_keys)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PlistError(f"this value cannot be written as a property list: {type(error).__name__}") from error
 

@@ -7,7 +7,9 @@ import plistlib
 from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=20)
-VALUES = TEXT | st.integers(-(2**63), 2**64 - 1) | st.booleans() | st.binary(max_size=20) | st.just([]) | st.just({})
+VALUES = (
+    TEXT | st.integers(-(2**63), 2**64 - 1) | st.booleans() | st.binary(max_size=20) | st.builds(list) | st.builds(dict)
+)
 
 
 def encoded(message):
