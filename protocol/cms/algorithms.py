@@ -93,8 +93,8 @@ def load_certificate(certificate_der: bytes) -> x509.Certificate:
         raise SignatureError("A certificate cannot be read.") from None
 
 
-def public_key_of(certificate: x509.Certificate) -> PublicKey:
-    """The RSA (1024 bits or more) or EC key of a certificate; AlgorithmError for any other."""
+def public_key_of(certificate: x509.Certificate | x509.CertificateSigningRequest) -> PublicKey:
+    """The RSA (1024 bits or more) or EC key of a certificate or request; AlgorithmError for any other."""
     try:
         key = certificate.public_key()
     except UNREADABLE:
