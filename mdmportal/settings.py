@@ -43,6 +43,8 @@ PORTAL_URL = env.text("PORTAL_URL", "http://127.0.0.1:8000").rstrip("/")
 PORTAL_LISTEN = env.text("PORTAL_LISTEN", "127.0.0.1:8000")
 PORTAL_TLS_CERT = env.text("PORTAL_TLS_CERT")
 PORTAL_TLS_KEY = env.text("PORTAL_TLS_KEY")
+# Processes of the web server; 0 chooses by database and cores.
+PORTAL_WEB_WORKERS = env.integer("PORTAL_WEB_WORKERS", 0)
 PORTAL_ORGANIZATION = env.text("PORTAL_ORGANIZATION", "MDM Portal")
 _portal = urlsplit(PORTAL_URL)
 ALLOWED_HOSTS = [*{_portal.hostname or "127.0.0.1", "127.0.0.1", "localhost"}, *env.words("PORTAL_ALLOWED_HOSTS")]
@@ -211,7 +213,7 @@ if LOGGING["root"]["level"] not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITIC
     env.mistakes.append(Mistake("PORTAL_LOG_LEVEL", "expected DEBUG, INFO, WARNING, ERROR or CRITICAL"))
 
 # --- Celery ----------------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://")
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://localhost")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -222,13 +224,11 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+CELERY_BEAT_SCHEDULER = "mdmportal.beat:LeaseScheduler"
 if CELERY_BROKER_URL.startswith("filesystem:"):
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "data_folder_in": str(DATA_DIR / "broker" / "queue"),
-        "data_folder_out": str(DATA_DIR / "broker" / "queue"),
-        "control_folder": str(DATA_DIR / "broker" / "control"),
-        "polling_interval": 0.1,
-    }
+    # operations/broker.py, which has no broadcast
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"folder": str(DATA_DIR / "broker"), "polling_interval": 0.1}
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 
 # What happens by itself. No truth lives in the broker: each job finds in the database whatever is due.
 CELERY_BEAT_SCHEDULE = {
