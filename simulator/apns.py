@@ -57,7 +57,7 @@ class ApnsServer:
     @property
     def url(self) -> str:
         """Base address for the portal's `APNS_URL`."""
-        return f"https://localhost:{self.port}"
+        return f"https://127.0.0.1:{self.port}"
 
     async def start(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one. OSError when the port is taken."""
@@ -110,7 +110,7 @@ class _Connection(asyncio.Protocol):
         self._h2.initiate_connection()
         self._flush()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         self._registry.discard(self)
 
     def abort(self) -> None:
