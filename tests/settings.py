@@ -1,0 +1,21 @@
+"""The portal's settings for tests: keys of their own, no broker, nothing of the developer's environment.
+
+pytest-django reads the settings before it reads any conftest.py, so the environment is prepared here.
+"""
+
+import os
+import tempfile
+
+for _name in list(os.environ):
+    if _name.startswith(("PORTAL_", "APNS_", "CELERY_")) or _name in {"SECRET_KEY", "DEBUG", "EMAIL_URL"}:
+        del os.environ[_name]
+os.environ["PORTAL_DATA_DIR"] = tempfile.mkdtemp(prefix="mdmportal-tests-")
+os.environ["SECRET_KEY"] = "for tests only: " + "x" * 50
+os.environ["PORTAL_ENCRYPTION_KEYS"] = "dGVzdC1rZXktdGVzdC1rZXktdGVzdC1rZXktdGVzdCE="
+os.environ["CELERY_BROKER_URL"] = "memory://"
+
+from mdmportal.settings import *  # noqa: E402, F403
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
+    # A file, for threads of one test share a database in memory by rules of its own and lock each other out.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # noqa: F405
