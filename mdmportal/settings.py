@@ -6,6 +6,7 @@ The beat schedule at the end is the one table of everything that happens by itse
 
 import os
 import secrets
+import socket
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,10 +40,14 @@ PORTAL_ENCRYPTION_KEYS = tuple(
 DEBUG = env.flag("DEBUG", default=False)
 
 # --- addresses -------------------------------------------------------------------------------------------------
-PORTAL_URL = env.text("PORTAL_URL", "http://127.0.0.1:8000").rstrip("/")
-PORTAL_LISTEN = env.text("PORTAL_LISTEN", "127.0.0.1:8000")
 PORTAL_TLS_CERT = env.text("PORTAL_TLS_CERT")
 PORTAL_TLS_KEY = env.text("PORTAL_TLS_KEY")
+# HTTPS by the portal itself; without a certificate of the operator's, by one of our own authority.
+PORTAL_TLS = env.flag("PORTAL_TLS", default=bool(PORTAL_TLS_CERT))
+_default_url = f"https://{socket.gethostname().lower()}:8443" if PORTAL_TLS else "http://127.0.0.1:8000"
+PORTAL_URL = env.text("PORTAL_URL", _default_url).rstrip("/")
+# All addresses only where devices come to us directly.
+PORTAL_LISTEN = env.text("PORTAL_LISTEN", "0.0.0.0:8443" if PORTAL_TLS else "127.0.0.1:8000")
 # Processes of the web server; 0 chooses by database and cores.
 PORTAL_WEB_WORKERS = env.integer("PORTAL_WEB_WORKERS", 0)
 PORTAL_ORGANIZATION = env.text("PORTAL_ORGANIZATION", "MDM Portal")
@@ -162,7 +167,8 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32000;",
 }
 # Django leaves prepared statements off; the report statement would be planned anew at every connect.
-POSTGRESQL_OPTIONS = {"prepare_threshold": 0, "server_side_binding": True}
+# Not at the first use: migrations send several commands in one text, which cannot be prepared.
+POSTGRESQL_OPTIONS = {"prepare_threshold": 2, "server_side_binding": True}
 
 
 def _database(url: str) -> dict[str, object]:
@@ -206,7 +212,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("PORTAL_LOG_LEVEL", "INFO").upper()},
     # httpx logs whole URLs, and an APNs URL holds the device's push token.
-    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
+    "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpcore", "hpack")},
 }
 if LOGGING["root"]["level"] not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:  # type: ignore[index]
     LOGGING["root"]["level"] = "INFO"  # type: ignore[index]
