@@ -1,8 +1,13 @@
-"""What every test stands on: a fixed clock. The environment is in `tests/settings.py`."""
+"""What every test stands on: a fixed clock, patient hypothesis. The environment is in `tests/settings.py`."""
 
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# On a busy two-core machine, how long an example takes says nothing about the code.
+settings.register_profile("portal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("portal")
 
 
 @pytest.fixture
