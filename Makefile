@@ -20,7 +20,7 @@ demo: .venv/.installed
 	@exec $(BIN)/python manage.py demo --devices $(DEVICES)
 
 run: .venv/.installed
-	@exec $(BIN)/python manage.py up --tls
+	@PORTAL_TLS=1 exec $(BIN)/python manage.py up
 
 test: .venv/.installed-dev
 	@exec $(BIN)/python -m tests.everything

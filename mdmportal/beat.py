@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.beat import Scheduler
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from operations.models import Lease
@@ -71,10 +71,10 @@ class LeaseScheduler(Scheduler):
 
     def _claim(self, now: datetime, lifetime: timedelta = LIFETIME) -> bool:
         try:
-            close_old_connections()
             return Lease.objects.claim(LEASE, self.holder, now=now, lifetime=lifetime)
         except DatabaseError as error:
             log.warning("beat: the database does not answer (%s)", type(error).__name__)
+            connection.close()  # the next try makes a new one
             return False
 
     def _everything_is_due(self) -> None:

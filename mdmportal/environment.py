@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
@@ -84,3 +85,21 @@ class Environment:
     def words(self, name: str) -> tuple[str, ...]:
         """A comma separated list."""
         return tuple(word.strip() for word in self.text(name).split(",") if word.strip())
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`, `[::1]:PORT` or `PORT` (then loopback). ValueError when it is none of these."""
+    host, _, port = text.rpartition(":")
+    number = int(port)
+    if not 0 <= number <= 65535 or "/" in host:
+        raise ValueError(text)
+    return host.strip("[]") or "127.0.0.1", number
+
+
+def portal_url(text: str) -> str:
+    """The address under which devices and people reach the portal, without a path. ValueError otherwise."""
+    parts = urlsplit(text.rstrip("/"))
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query or parts.username:
+        raise ValueError(text)
+    _ = parts.port  # raises ValueError when it is no port
+    return f"{parts.scheme}://{parts.netloc}"

@@ -15,7 +15,7 @@ import environ
 from celery.schedules import crontab
 
 from mdmportal import first_start
-from mdmportal.environment import Environment, Mistake
+from mdmportal.environment import Environment, Mistake, listen_address, portal_url
 
 BASE_DIR = first_start.BASE_DIR
 ENVIRONMENT = Environment(os.environ)
@@ -45,9 +45,14 @@ PORTAL_TLS_KEY = env.text("PORTAL_TLS_KEY")
 # HTTPS by the portal itself; without a certificate of the operator's, by one of our own authority.
 PORTAL_TLS = env.flag("PORTAL_TLS", default=bool(PORTAL_TLS_CERT))
 _default_url = f"https://{socket.gethostname().lower()}:8443" if PORTAL_TLS else "http://127.0.0.1:8000"
-PORTAL_URL = env.text("PORTAL_URL", _default_url).rstrip("/")
+PORTAL_URL = env.parsed("PORTAL_URL", _default_url, parse=portal_url, expected="https://HOST or https://HOST:PORT")
 # All addresses only where devices come to us directly.
-PORTAL_LISTEN = env.text("PORTAL_LISTEN", "0.0.0.0:8443" if PORTAL_TLS else "127.0.0.1:8000")
+PORTAL_LISTEN = env.parsed(
+    "PORTAL_LISTEN",
+    listen_address("0.0.0.0:8443" if PORTAL_TLS else "127.0.0.1:8000"),
+    parse=listen_address,
+    expected="HOST:PORT or PORT",
+)
 # Processes of the web server; 0 chooses by database and cores.
 PORTAL_WEB_WORKERS = env.integer("PORTAL_WEB_WORKERS", 0)
 PORTAL_ORGANIZATION = env.text("PORTAL_ORGANIZATION", "MDM Portal")

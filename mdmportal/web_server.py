@@ -22,15 +22,6 @@ THREADS = min(4, 2 * (os.cpu_count() or 1) + 1)
 HEAD_BYTES = 64 * 1024
 
 
-def listen_address(listen: str) -> tuple[str, int]:
-    """Host and port of PORTAL_LISTEN (`HOST:PORT`, `[::1]:PORT` or `PORT`). ValueError when it is none of these."""
-    host, _, port = listen.rpartition(":")
-    number = int(port)
-    if not 0 <= number <= 65535:
-        raise ValueError(listen)
-    return host.strip("[]") or "127.0.0.1", number
-
-
 def processes(vendor: str) -> int:
     """Workers unless PORTAL_WEB_WORKERS says: one a core; SQLite's writers wait for each other, so one is best there."""
     return 1 if vendor == "sqlite" else max(2, min(os.cpu_count() or 1, 8))
@@ -46,7 +37,7 @@ def load(*_: object) -> Any:
 
 def build(settings: Any, vendor: str) -> MPServer:
     """The server as the settings want it; not started."""
-    host, port = listen_address(settings.PORTAL_LISTEN)
+    host, port = settings.PORTAL_LISTEN
     tls: dict[str, Any] = {}
     if settings.PORTAL_TLS_CERT:
         tls = {

@@ -42,8 +42,9 @@ class Channel(virtual.Channel):
         client: Any = self.connection.client
         self.folder = Path(client.transport_options["folder"])
         self.listed: dict[str, deque[str]] = {}
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in (".new", ".taken", ".unreadable"):
-            (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.folder / name).mkdir(mode=0o700, exist_ok=True)
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
         """Write aside, then rename: no reader ever sees half a message of ours."""

@@ -19,3 +19,5 @@ from mdmportal.settings import *  # noqa: E402, F403
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
     # A file, for threads of one test share a database in memory by rules of its own and lock each other out.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # noqa: F405
+# manage.py makes it at first start; whitenoise warns when it is missing.
+STATIC_ROOT.mkdir()  # noqa: F405

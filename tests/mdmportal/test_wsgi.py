@@ -1,0 +1,31 @@
+"""What Django sees of the server's environment: the standard's keys, and none of the configured secrets."""
+
+from mdmportal.wsgi import CutEnvironment
+
+SECRETS = {
+    "SECRET_KEY": "secret-one",
+    "PORTAL_ENCRYPTION_KEYS": "secret-two",
+    "DATABASE_URL": "postgres://portal:secret-three@db.example.com/portal",
+    "CELERY_BROKER_URL": "redis://:secret-four@redis.example.com",
+    "EMAIL_URL": "smtp://portal:secret-five@mail.example.com",
+    "PORTAL_ALERT_WEBHOOK_SECRET": "secret-six",
+    "wsgi_like": "secret-seven",
+}
+
+
+def test_no_configured_secret_reaches_the_request():
+    seen = {}
+
+    def application(environ, start_response):
+        seen.update(environ)
+        return [b""]
+
+    request = {
+        "REQUEST_METHOD": "PUT",
+        "PATH_INFO": "/mdm/connect",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_MDM_SIGNATURE": "x",
+        "wsgi.input": None,
+    }
+    list(CutEnvironment(application)({**SECRETS, **request}, lambda *_: None))
+    assert seen == request
