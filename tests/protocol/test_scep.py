@@ -312,9 +312,10 @@ def test_capabilities_name_a_digest_on_each_line_of_its_own():
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_mutated_requests_raise_only_scep_errors_and_never_change_what_is_asked(data):
+    # Every request has other keys and so another length: drawing positions by its length would not be repeatable.
     message = bytearray(request())
     for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(message) - 1))
+        at = data.draw(st.integers(0, 100_000)) % len(message)
         if data.draw(st.booleans()):
             message[at] = data.draw(st.integers(0, 255))
         else:
