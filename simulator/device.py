@@ -130,6 +130,7 @@ class Device:
     after_delivery: AfterDelivery | None = None
     last_status: Status | None = None
     polls_after_unlock: bool = False
+    not_now_while_locked: bool = False
 
     # -- who it is
 
@@ -263,6 +264,7 @@ class Device:
     def report(self, command_uuid: str, status: Status, keys: dict[str, Any] | None = None) -> bytes:
         """The body that answers a command; kept as `unsent` until delivered, unless it is NotNow."""
         self.last_status = status
+        self.not_now_while_locked = status is Status.NOT_NOW and self.locked
         body = render_report(self.identity, status, command_uuid=command_uuid, response=keys)
         # The device forgets a command it had no time for; every other result is kept until a 2xx.
         self.unsent = None if status is Status.NOT_NOW else body

@@ -93,13 +93,16 @@ class Runner:
                 outcome = await self._connect()
                 if outcome is Outcome.GONE:
                     break
-                succeeded = outcome is Outcome.DONE
+                if outcome is Outcome.POLL:
+                    self.wake()
+                succeeded = outcome is not Outcome.RETRY
             if succeeded:
                 delay = FIRST_RETRY
                 continue
             await self._wait_for_a_push(delay * random.uniform(0.5, 1.5))
             delay = min(delay * 2, LAST_RETRY)
-            self._awake.set()
+            if self.device.is_enrolled:
+                self.wake()
 
     # -- what the control port and the user do
 

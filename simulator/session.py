@@ -21,9 +21,10 @@ from simulator.flows import Flow, HttpResponse, fetch
 
 
 class Outcome(StrEnum):
-    """How a session ended. RETRY: come back by yourself, after a while, with what is unsent."""
+    """How a session ended. POLL: come back at once; RETRY: after a while, with what is unsent."""
 
     DONE = "done"
+    POLL = "poll"
     RETRY = "retry"
     GONE = "gone"
 
@@ -37,6 +38,7 @@ def connect(device: Device, *, now: datetime) -> Flow[Outcome]:
     if not device.is_enrolled:
         return Outcome.GONE
     device.polls_after_unlock = False
+    late = device.unsent is not None
     body = device.unsent or device.idle()
     while True:
         try:
@@ -52,13 +54,15 @@ def connect(device: Device, *, now: datetime) -> Flow[Outcome]:
             device.note("connect refused", f"HTTP {reply.status}")
             return _unheard(device)
         device.unsent = None
+        if late:
+            device.note("late report delivered")
+            late = False
         if device.after_delivery is not None:
             yield from _leave(device, device.after_delivery)
             return Outcome.GONE
         next_body = (yield from _execute(device, reply.body, now=now)) if reply.body else None
         if next_body is None:
-            device.polls_after_unlock = device.last_status is Status.NOT_NOW
-            return Outcome.DONE
+            return _finish(device)
         body = next_body
 
 
@@ -72,6 +76,15 @@ def unenrolls(reply: HttpResponse) -> bool:
     except (ValueError, RecursionError, ProtocolError):
         return False
     return isinstance(content, dict) and content.get("code") == "com.apple.unrecognized.device"
+
+
+def _finish(device: Device) -> Outcome:
+    """After a NotNow the device polls by itself on unlock; when that happened during the session, now."""
+    device.polls_after_unlock = device.last_status is Status.NOT_NOW
+    if device.polls_after_unlock and device.not_now_while_locked and not device.locked:
+        device.polls_after_unlock = False
+        return Outcome.POLL
+    return Outcome.DONE
 
 
 def _unheard(device: Device) -> Outcome:

@@ -7,6 +7,7 @@ import base64
 import json
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
@@ -58,6 +59,7 @@ class Portal:
     fingerprints: dict[bytes, str] = field(default_factory=dict)
     faults: deque[int | httpx.Response | Exception] = field(default_factory=deque)
     down: bool = False
+    while_answering: Callable[[Report], object] = id
 
     def __post_init__(self) -> None:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Example Device CA")])
@@ -176,6 +178,7 @@ class Portal:
         report = parse_report(request.content)
         assert self.fingerprints[self._fingerprint(request)] == report.identity.enrollment_id
         self.reports.append(report)
+        self.while_answering(report)
         queue = self.queue.setdefault(report.identity.enrollment_id, deque())
         if report.status not in {Status.IDLE, Status.NOT_NOW} and queue and queue[0][0] == report.command_uuid:
             queue.popleft()

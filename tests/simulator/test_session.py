@@ -83,6 +83,15 @@ def test_after_not_now_the_device_polls_by_itself(driver: Driver, portal: Portal
     assert [report.status for report in portal.results(command)] == [NOT_NOW, ACKNOWLEDGED]
 
 
+def test_an_unlock_during_the_session_makes_the_device_poll_at_once(
+    driver: Driver, portal: Portal, phone: Device, udid: str
+) -> None:
+    portal.push(udid, SecurityInfo())
+    phone.lock()
+    portal.while_answering = lambda report: phone.unlock() if report.status is NOT_NOW else None
+    assert driver.connect(phone) is Outcome.POLL
+
+
 def test_another_answer_after_not_now_cancels_the_poll(
     driver: Driver, portal: Portal, phone: Device, udid: str
 ) -> None:
