@@ -59,6 +59,11 @@ def find(token: str, now: datetime) -> Invitation | None:
     return Invitation.objects.usable(now).filter(token_sha256=_hash(token)).first()
 
 
+def look_up(token: str) -> Invitation | None:
+    """The invitation behind a link's token in whatever state, so that a page can say what became of it."""
+    return Invitation.objects.filter(token_sha256=_hash(token)).first()
+
+
 def download(invitation: Invitation, now: datetime) -> str:
     """Note one download of the enrollment profile; the challenge password to put into it. Counts no use."""
     challenge, secret = challenges.mint(now)
