@@ -41,6 +41,16 @@ def decrypt(token: bytes) -> bytes:
         ) from error
 
 
+def rotate(token: bytes) -> bytes | None:
+    """The token's value under the first key; None when it is there already. EncryptionError when no key opens it."""
+    keys = settings.PORTAL_ENCRYPTION_KEYS
+    try:
+        _fernet(keys[:1]).decrypt(token)
+    except InvalidToken:
+        return encrypt(decrypt(token))
+    return None
+
+
 class EncryptedField(models.BinaryField):  # type: ignore[type-arg]  # generic in the stubs only
     """Bytes that are encrypted in the database and plain on the instance; never shown in forms or the admin."""
 

@@ -1,10 +1,11 @@
 """System checks: each mistake in the environment gets an id and a hint, never a stack trace.
 
-They run before every management command that starts or changes something, so `up` does not start on a mistake.
+They run before every management command that starts or changes something, so `up` does not start on a mistake. What
+concerns proxies and their certificate header is in `endpoint.checks`.
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,19 +16,16 @@ from django.core.checks import CheckMessage, Error, register
 
 from mdmportal.demo_data import is_demo_folder
 
-HEADER_FORMATS = ("rfc9440", "nginx")
-
 
 @register()
 def configuration_is_sound(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001 (Django's contract)
-    """portal.E001 to portal.E010, in the order of `.env.example`."""
+    """portal.E001 to portal.E007, in the order of `.env.example`."""
     return [
         *_environment(),
         *_data_folder(),
         *_encryption_keys(),
         *_address(),
         *_tls(),
-        *_proxies(),
         *_push(),
         *_webhook(),
     ]
@@ -86,33 +84,9 @@ def _tls() -> Iterator[CheckMessage]:
             yield Error(f"{name}: there is no such file.", hint=hint, id="portal.E005")
 
 
-def _proxies() -> Iterator[CheckMessage]:
-    for proxy in settings.PORTAL_TRUSTED_PROXIES:
-        try:
-            ip_network(proxy)
-        except ValueError:
-            yield Error(
-                f"PORTAL_TRUSTED_PROXIES: {proxy!r} is no address.",
-                hint="Give IP addresses or networks such as 10.0.0.5 or 10.0.0.0/28; host names are not resolved.",
-                id="portal.E006",
-            )
-    if settings.PORTAL_CERTIFICATE_HEADER and not settings.PORTAL_TRUSTED_PROXIES:
-        yield Error(
-            "PORTAL_CERTIFICATE_HEADER is set, but no proxy is trusted: it would never be believed.",
-            hint="Set PORTAL_TRUSTED_PROXIES to the address from which your proxy connects, or unset the header.",
-            id="portal.E007",
-        )
-    if settings.PORTAL_CERTIFICATE_HEADER_FORMAT not in HEADER_FORMATS:
-        yield Error(
-            "PORTAL_CERTIFICATE_HEADER_FORMAT is unknown.",
-            hint=f"Use one of: {', '.join(HEADER_FORMATS)}.",
-            id="portal.E008",
-        )
-
-
 def _push() -> Iterator[CheckMessage]:
     if settings.APNS_CA_FILE and not Path(settings.APNS_CA_FILE).is_file():
-        yield Error("APNS_CA_FILE: there is no such file.", hint="Unset it for Apple's own APNs.", id="portal.E009")
+        yield Error("APNS_CA_FILE: there is no such file.", hint="Unset it for Apple's own APNs.", id="portal.E006")
 
 
 def _webhook() -> Iterator[CheckMessage]:
@@ -120,5 +94,5 @@ def _webhook() -> Iterator[CheckMessage]:
         yield Error(
             "PORTAL_ALERT_WEBHOOK_URL is set without PORTAL_ALERT_WEBHOOK_SECRET.",
             hint="Set a secret: the receiver needs it to know that an alert is ours.",
-            id="portal.E010",
+            id="portal.E007",
         )

@@ -24,11 +24,8 @@ def ids():
         ({"PORTAL_URL": "http://mdm.example.com"}, "portal.E004"),
         ({"PORTAL_TLS_CERT": __file__}, "portal.E005"),
         ({"PORTAL_TLS_KEY": __file__, "PORTAL_TLS_CERT": "/nonexistent"}, "portal.E005"),
-        ({"PORTAL_TRUSTED_PROXIES": ("proxy.example.com",)}, "portal.E006"),
-        ({"PORTAL_CERTIFICATE_HEADER": "Client-Cert"}, "portal.E007"),
-        ({"PORTAL_CERTIFICATE_HEADER_FORMAT": "apache"}, "portal.E008"),
-        ({"APNS_CA_FILE": "/nonexistent"}, "portal.E009"),
-        ({"ALERT_WEBHOOK_URL": "https://alerts.example.com"}, "portal.E010"),
+        ({"APNS_CA_FILE": "/nonexistent"}, "portal.E006"),
+        ({"ALERT_WEBHOOK_URL": "https://alerts.example.com"}, "portal.E007"),
     ],
 )
 def test_a_mistake_is_found(settings, changes, expected):
@@ -44,7 +41,6 @@ def test_a_mistake_is_found(settings, changes, expected):
         {"PORTAL_URL": "http://[::1]:8000"},
         {"PORTAL_URL": "http://localhost"},
         {"PORTAL_URL": "https://mdm.example.com"},
-        {"PORTAL_CERTIFICATE_HEADER": "Client-Cert", "PORTAL_TRUSTED_PROXIES": ("10.0.0.5", "10.0.1.0/28", "::1")},
         {"PORTAL_TLS_CERT": __file__, "PORTAL_TLS_KEY": __file__},
     ],
 )
