@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from protocol import plist
 from protocol.commands import GenericCommand
 from protocol.errors import ProtocolError
 from protocol.reports import Status
@@ -149,6 +150,7 @@ def _data(params: Mapping[str, Any], key: str) -> bytes:
 def _install_profile(device: Device, params: Mapping[str, Any]) -> Answer | Installation:
     try:
         profile = profiles.read_profile(_data(params, "Payload"))
+        plist.dumps(profile.content)  # what cannot be written again could be neither listed nor kept
     except ProtocolError as error:
         raise CommandError(1000, "MCProfileErrorDomain", f"malformed profile: {error}") from None
     types = {str(payload.get("PayloadType")) for payload in profile.payloads}

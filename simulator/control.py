@@ -20,6 +20,7 @@ from typing import Any, Final
 from simulator.fleet import Fleet, Runner
 
 MAX_BODY: Final = 64 * 1024
+PATIENCE: Final = 10.0  # seconds for a whole request; a silent client must not hold up the end
 COUNTERS: Final = ("not_now", "lose_reports", "lose_responses", "repeat_reports")
 _REASONS: Final = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
 
@@ -66,14 +67,14 @@ class _Door:
             head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n"
             writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
             await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client went away: nothing to tell it
         finally:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, Any]:
         try:
-            method, path, body = await _read_request(reader)
+            method, path, body = await asyncio.wait_for(_read_request(reader), PATIENCE)
             return 200, await self._route(method, [part for part in path.split("/") if part], body)
         except _Refused as refused:
             return refused.status, {"error": str(refused)}

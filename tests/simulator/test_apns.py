@@ -1,5 +1,6 @@
 """The fake APNs over a real TLS and HTTP/2 connection."""
 
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -46,6 +47,16 @@ def test_many_pushes_share_one_connection(apns: FakeApns) -> None:
     assert all(answer.headers["apns-id"] and answer.http_version == "HTTP/2" for answer in answers)
     assert len(apns.pushes) == 20
     assert apns.connections == 1
+
+
+def test_the_handshake_demands_a_certificate(apns: FakeApns) -> None:
+    context = ssl.create_default_context(cafile=str(apns.apple.ca))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # with 1.3 the client hears of it only later
+    with (
+        socket.create_connection(("127.0.0.1", apns.server.port)) as connection,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        context.wrap_socket(connection, server_hostname="localhost")
 
 
 def test_a_client_without_a_certificate_is_turned_away(apns: FakeApns) -> None:

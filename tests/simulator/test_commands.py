@@ -1,5 +1,6 @@
 """What a device answers to each RequestType."""
 
+import plistlib
 from datetime import UTC, datetime
 
 import pytest
@@ -110,7 +111,12 @@ def test_removing_a_profile_that_is_not_there_is_12075(device: Device) -> None:
     assert error(ask(device, "RemoveProfile", Identifier="com.example.profile")) == (12075, "MCMDMErrorDomain")
 
 
-@pytest.mark.parametrize("payload", [b"", b"nothing", b"<plist/>"])
+def with_a_control_character() -> bytes:
+    content = plist.loads_dict(profile_with(VPN)) | {"PayloadDisplayName": "\x01"}
+    return plistlib.dumps(content, fmt=plistlib.FMT_BINARY)
+
+
+@pytest.mark.parametrize("payload", [b"", b"nothing", b"<plist/>", with_a_control_character()])
 def test_a_malformed_profile_is_an_error(device: Device, payload: bytes) -> None:
     assert error(ask(device, "InstallProfile", Payload=payload)) == (1000, "MCProfileErrorDomain")
 

@@ -111,6 +111,7 @@ def test_a_broken_connection_after_not_now_promises_no_poll(
     phone.lock()
     portal.faults.extend([200, httpx.ReadError("reset")])
     assert driver.connect(phone) is Outcome.RETRY
+    assert phone.unsent is None  # a device forgets what it had no time for
     assert phone.unlock() is False
 
 
