@@ -1,6 +1,5 @@
 """The fake APNs over a real TLS and HTTP/2 connection."""
 
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import httpx
 import pytest
 
 from simulator import apple
-from simulator.apns import FakeApns, utc_now
+from simulator.apns import FakeApns, server_context, utc_now
 
 pytestmark = pytest.mark.real_clock
 TOKEN = bytes(range(32))
@@ -50,13 +49,9 @@ def test_many_pushes_share_one_connection(apns: FakeApns) -> None:
 
 
 def test_the_handshake_demands_a_certificate(apns: FakeApns) -> None:
-    context = ssl.create_default_context(cafile=str(apns.apple.ca))
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # with 1.3 the client hears of it only later
-    with (
-        socket.create_connection(("127.0.0.1", apns.server.port)) as connection,
-        pytest.raises((ssl.SSLError, ConnectionError)),
-    ):
-        context.wrap_socket(connection, server_hostname="localhost")
+    context = server_context(apns.apple)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert [dict(ca["subject"][0])["commonName"] for ca in context.get_ca_certs()] == ["Example Fake Apple Root CA"]
 
 
 def test_a_client_without_a_certificate_is_turned_away(apns: FakeApns) -> None:
