@@ -24,7 +24,7 @@ def unsuitable(enrollment: Enrollment, request_type: str) -> list[str]:
     name = "iOS" if device.platform == Platform.IPADOS else device.platform
     platform = facts.platforms.get(name)
     if platform is None:
-        return [f"{request_type} does not exist on {device.get_platform_display()}."]
+        return [f"{request_type} does not exist on {name}."]
     return [*_by_channel(enrollment, request_type, facts=platform), *_by_system(device, request_type, facts=platform)]
 
 

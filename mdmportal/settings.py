@@ -95,6 +95,8 @@ RETRY_INTERVAL = timedelta(seconds=env.integer("PORTAL_RETRY_INTERVAL", 15 * 60)
 RETRY_CEILING = env.integer("PORTAL_RETRY_CEILING", 8)
 COMMAND_LIFETIME = timedelta(seconds=env.integer("PORTAL_COMMAND_LIFETIME", 30 * 24 * 3600))
 REPUSH_INTERVAL = timedelta(seconds=env.integer("PORTAL_REPUSH_INTERVAL", 15 * 60))
+# Devices' last contact is written in batches, this many seconds apart at most; 0 leaves it to a caller of flush.
+SEEN_FLUSH_INTERVAL = env.integer("PORTAL_SEEN_FLUSH_INTERVAL", 1)
 SWEEP_INTERVAL = env.integer("PORTAL_SWEEP_INTERVAL", 15) or 15
 INVITATION_LIFETIME = timedelta(hours=24)
 CHALLENGE_LIFETIME = timedelta(hours=1)

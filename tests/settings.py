@@ -13,6 +13,8 @@ os.environ["PORTAL_DATA_DIR"] = tempfile.mkdtemp(prefix="mdmportal-tests-")
 os.environ["SECRET_KEY"] = "for tests only: " + "x" * 50
 os.environ["PORTAL_ENCRYPTION_KEYS"] = "dGVzdC1rZXktdGVzdC1rZXktdGVzdC1rZXktdGVzdCE="
 os.environ["CELERY_BROKER_URL"] = "memory://"
+# No thread of ours writes beside a test's own transaction.
+os.environ["PORTAL_SEEN_FLUSH_INTERVAL"] = "0"
 
 from mdmportal.settings import *  # noqa: E402, F403
 

@@ -4,12 +4,12 @@ from django.db import models
 
 
 class Platform(models.TextChoices):
-    IOS = "iOS"
-    IPADOS = "iPadOS"
-    MACOS = "macOS"
-    TVOS = "tvOS"
-    WATCHOS = "watchOS"
-    VISIONOS = "visionOS"
+    IOS = "iOS", "iOS"
+    IPADOS = "iPadOS", "iPadOS"
+    MACOS = "macOS", "macOS"
+    TVOS = "tvOS", "tvOS"
+    WATCHOS = "watchOS", "watchOS"
+    VISIONOS = "visionOS", "visionOS"
     UNKNOWN = "", "not known yet"
 
 
