@@ -12,7 +12,8 @@ _numbers = itertools.count(1)
 
 
 def authority(now: datetime) -> CertificateAuthority:
-    values = {"certificate_der": b"", "private_key_pem": b"", "created_at": now, "not_after": now}
+    values = {"certificate_der": b"", "private_key_pem": b"", "created_at": now}
+    values["not_after"] = now + timedelta(days=7300)
     return CertificateAuthority.objects.get_or_create(name="queue tests", defaults=values)[0]
 
 
