@@ -262,3 +262,6 @@ CELERY_BEAT_SCHEDULE = {
     # 60, 30, 14, 7, 3 and 1 days before anything ends
     "warn-expiring": {"task": "devices.tasks.warn_expiring", "schedule": crontab(minute="7", hour="*/6")},
 }
+# Without a worker the messages would pile up; the next one says the same anyway.
+for _entry in CELERY_BEAT_SCHEDULE.values():
+    _entry["options"] = {"expires": 600}

@@ -39,7 +39,7 @@ def build(settings: Any, vendor: str) -> MPServer:
     """The server as the settings want it; not started."""
     host, port = settings.PORTAL_LISTEN
     tls: dict[str, Any] = {}
-    if settings.PORTAL_TLS_CERT:
+    if settings.PORTAL_TLS and settings.PORTAL_TLS_CERT:
         tls = {
             "ssl_cert": Path(settings.PORTAL_TLS_CERT),
             "ssl_key": Path(settings.PORTAL_TLS_KEY),

@@ -5,7 +5,7 @@ code that prints request.META would show them.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication
 
@@ -21,13 +21,20 @@ CGI = frozenset({
 
 
 class CutEnvironment:
-    """Wraps a WSGI application; passes on CGI, HTTP_* and wsgi.* keys only (PEP 3333, RFC 3875)."""
+    """Wraps a WSGI application; passes on CGI, HTTP_* and wsgi.* keys only (PEP 3333, RFC 3875).
 
-    def __init__(self, application: WSGIApplication) -> None:
+    A variable of the process itself that is named like a header (HTTP_PROXY may hold a password) is no header.
+    """
+
+    def __init__(self, application: WSGIApplication, process: Mapping[str, str] = os.environ) -> None:
         self.application = application
+        self.ours = {(key, value) for key, value in process.items() if key.startswith(("HTTP_", "wsgi."))}
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         kept = {key: value for key, value in environ.items() if key in CGI or key.startswith(("HTTP_", "wsgi."))}
+        for key, value in self.ours:
+            if kept.get(key) == value:
+                del kept[key]
         return self.application(kept, start_response)
 
 

@@ -29,3 +29,15 @@ def test_no_configured_secret_reaches_the_request():
     }
     list(CutEnvironment(application)({**SECRETS, **request}, lambda *_: None))
     assert seen == request
+
+
+def test_a_variable_of_the_process_is_not_taken_for_a_header():
+    seen = {}
+
+    def application(environ, start_response):
+        seen.update(environ)
+        return [b""]
+
+    cut = CutEnvironment(application, {"HTTP_PROXY": "http://user:secret@proxy.example.com"})
+    list(cut({"HTTP_PROXY": "http://user:secret@proxy.example.com", "HTTP_HOST": "x"}, lambda *_: None))
+    assert seen == {"HTTP_HOST": "x"}
