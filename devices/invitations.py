@@ -128,8 +128,9 @@ def count_use(enrollment: Enrollment, now: datetime) -> None:
 
     An invitation that ended since Authenticate still counts: the device started in time.
     """
-    # The condition closes the race of two devices for the last use: one UPDATE matches.
-    left = Invitation.objects.filter(enrollments=enrollment, revoked_at=None, used_count__lt=F("uses"))
+    # The condition closes the race of two devices for the last use: one UPDATE matches. It must name the row itself,
+    # for what stands in a subquery (a join in a filter) PostgreSQL does not look at again after it waited for a lock.
+    left = Invitation.objects.filter(pk=enrollment.invitation_id or 0, revoked_at=None, used_count__lt=F("uses"))
     if left.update(used_count=F("used_count") + 1) != 1:
         raise EnrollmentRefused("the invitation is used up, revoked or gone")
     downloads = InvitationDownload.objects.filter(challenge__certificate__identities__enrollment=enrollment)
