@@ -5,6 +5,7 @@ Every open row answers "why is this waiting, and until when".
 """
 
 from datetime import datetime
+from typing import Self, TypeVar
 
 from django.db import models
 
@@ -23,8 +24,11 @@ class LadderState(models.TextChoices):
     REMOVED = "removed"
 
 
-class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    def due(self, now: datetime) -> "DeliveryQuerySet":
+Row = TypeVar("Row", bound="Delivery")
+
+
+class DeliveryQuerySet(models.QuerySet[Row]):
+    def due(self, now: datetime) -> Self:
         """Rows whose next act has come."""
         return self.filter(next_at__lte=now)
 

@@ -1,0 +1,69 @@
+"""What is wanted where: assignments and the profiles of current revisions, read once per batch.
+
+An exclusion beats any inclusion; a bundle without a published revision is wanted nowhere. Who is in a group is
+`devices.groups`.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from profiles.models import Assignment, Bundle, Profile, Revision
+from profiles.planning import WantedBundle, WantedProfile
+
+KEY = "bundle:"
+
+
+def requirement_key(bundle_id: int) -> str:
+    """The name under which verdicts on a bundle's requirement are kept."""
+    return f"{KEY}{bundle_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """All assignments: bundle ids by group id, and the bundles' current revisions."""
+
+    bundles: dict[int, WantedBundle]
+    included: dict[int, set[int]]
+    excluded: dict[int, set[int]]
+
+    def of(self, group_ids: Iterable[int]) -> dict[int, WantedBundle]:
+        """The bundles wanted on a device in these groups, by id."""
+        groups = list(group_ids)
+        wanted: set[int] = set().union(*(self.included.get(group, set()) for group in groups))
+        refused: set[int] = set().union(*(self.excluded.get(group, set()) for group in groups))
+        return {pk: self.bundles[pk] for pk in sorted(wanted - refused) if pk in self.bundles}
+
+
+def load_wishes() -> Wishes:
+    """Read them in two statements, without the profiles' bytes."""
+    included: dict[int, set[int]] = defaultdict(set)
+    excluded: dict[int, set[int]] = defaultdict(set)
+    rows = Assignment.objects.exclude(bundle__current_revision=None).values_list("group_id", "bundle_id", "excluded")
+    for group_id, bundle_id, is_excluded in rows:
+        (excluded if is_excluded else included)[group_id].add(bundle_id)
+    assigned = set().union(*included.values())
+    return Wishes(current_bundles(assigned), included, excluded)
+
+
+def current_bundles(bundle_ids: Collection[int]) -> dict[int, WantedBundle]:
+    """The current revisions of these bundles, by bundle id, in one statement."""
+    current = Bundle.objects.filter(pk__in=bundle_ids).values("current_revision")
+    profiles = (
+        Profile.objects.filter(revision__in=current).select_related("revision__bundle").defer("content", "signed")
+    )
+    by_revision: dict[Revision, dict[str, WantedProfile]] = defaultdict(dict)
+    for profile in profiles:
+        by_revision[profile.revision][profile.part] = WantedProfile(
+            profile.pk, profile.part, profile.identifier, profile.uuid, tuple(profile.payload_types)
+        )
+    return {
+        revision.bundle_id: WantedBundle(
+            bundle_id=revision.bundle_id,
+            rule=revision.delivery_rule,
+            withdraw=revision.withdraw_on_regression,
+            label=f"{revision.bundle.name} v{revision.number}",
+            profiles=parts,
+        )
+        for revision, parts in by_revision.items()
+    }
