@@ -1,0 +1,34 @@
+"""What the use cases of this app refuse, and why.
+
+ProfilesError
+ ├─ BundleNotFound   no bundle has that name
+ ├─ ImportRefused    a configuration profile that must not become part of a bundle
+ ├─ PublishError     a bundle that cannot be published; `problems` says everything that is wrong at once
+ └─ DeliveryError    a stored command that can no longer be turned into bytes
+"""
+
+from collections.abc import Sequence
+
+
+class ProfilesError(Exception):
+    """str() is one or more sentences without secrets: it is logged and shown."""
+
+
+class BundleNotFound(ProfilesError):  # noqa: N818
+    """No bundle has that name."""
+
+
+class ImportRefused(ProfilesError):  # noqa: N818 (says what happened in the words of the trade)
+    """Nothing was imported."""
+
+
+class PublishError(ProfilesError):
+    """Nothing was published."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = tuple(problems)
+
+
+class DeliveryError(ProfilesError):
+    """The command's content is gone or cannot be read."""
