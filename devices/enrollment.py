@@ -180,8 +180,12 @@ def _match(enrollment: Enrollment, identity: EnrollmentIdentity) -> None:
 
 
 def _locked(channel: Enrollment) -> Enrollment:
-    """The channel as it is once nobody else changes its device's enrollments: the device row is the lock."""
-    Device.objects.select_for_update(no_key=True).get(pk=channel.device_id)
+    """The channel as it is once nobody else changes its device's enrollments.
+
+    Everywhere enrollments are locked before devices, and in order, so that nobody waits in a circle.
+    """
+    family = Enrollment.objects.select_for_update(no_key=True).filter(device=channel.device_id).order_by("pk")
+    list(family.values_list("pk"))
     return Enrollment.objects.select_related("device", "invitation").get(pk=channel.pk)
 
 

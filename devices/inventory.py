@@ -10,7 +10,7 @@ from datetime import datetime
 from django.db import transaction
 
 from devices.hardware import keep_facts
-from devices.models import Command, Device, Inventory, InventoryKind
+from devices.models import Command, Device, Enrollment, Inventory, InventoryKind
 from protocol.plist import PlistValue, dumps, loads_dict
 from protocol.reports import Report, Status
 
@@ -30,8 +30,8 @@ def store(command: Command, report: Report, *, now: datetime) -> Inventory | Non
         return None
     asked_at = command.sent_at or command.created_at
     with transaction.atomic():
-        # The unique row, locked, closes the race of two answers of one kind: each sees the other's age.
-        row = Inventory.objects.select_for_update().filter(enrollment=command.enrollment_id, kind=command.request_type)
+        # Locked before its device, as everywhere; it also closes the race of two answers of one kind.
+        Enrollment.objects.select_for_update(no_key=True).get(pk=command.enrollment_id)
         Inventory.objects.bulk_create(
             [
                 Inventory(
@@ -44,7 +44,7 @@ def store(command: Command, report: Report, *, now: datetime) -> Inventory | Non
             ],
             ignore_conflicts=True,
         )
-        inventory = row.get()
+        inventory = Inventory.objects.get(enrollment=command.enrollment_id, kind=command.request_type)
         if inventory.asked_at > asked_at:
             return None
         inventory.content = dumps(report.body)

@@ -6,10 +6,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from devices import commands, escrow
-from devices.commands import CommandSpec, enqueue, enqueue_each, enqueue_once, send
+from devices.commands import CommandSpec, enqueue, enqueue_each, enqueue_once
 from devices.enrollment import authenticate, token_update
 from devices.errors import CommandRefused
 from devices.models import Command, CommandState, Device, Enrollment, EscrowedSecret
+from devices.sending import send
 from tests.devices.enrolling import byod, device, downloaded, enroll, hello, invitation, our_topic, token, user
 
 pytestmark = pytest.mark.django_db
