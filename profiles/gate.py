@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from devices.compliance import Check, Judgement, ProfileListFact, Requirement, SecurityFact
 from django.db import transaction
 from django.db.models import QuerySet
 
 from devices import compliance, schedule
 from devices.commands import enqueue_once
+from devices.compliance import Check, Judgement, ProfileListFact, Requirement, SecurityFact
 from devices.inventory import latest
 from devices.models import Enrollment, InventoryKind, LadderState, Verdict, VerdictState
 from operations import alerts
