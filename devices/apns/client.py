@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from devices.apns.network import ERRORS, Http2Connection
 from protocol.push import PushAnswer, PushNotification, PushOutcome, classify
 
 STREAMS = 64
 # A batch that is not through by then is given up and retried later; well below `devices.push.LEASE`.
 BATCH_SECONDS = 75.0
-TIMEOUT = httpx.Timeout(20, connect=10)
 # Reasons of our own, beside Apple's.
 UNUSABLE_CERTIFICATE = "UnusableCertificate"
 NO_CA_FILE = "UnusableCaFile"
@@ -109,7 +109,7 @@ class _Topic:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
-        self._client: httpx.AsyncClient | None = None
+        self._connection: Http2Connection | None = None
         self._version = ""
         self._proved = False
         self._connecting = asyncio.Lock()
@@ -117,13 +117,13 @@ class _Topic:
     async def deliver(self, credentials: Credentials, notifications: Sequence[PushNotification]) -> list[PushAnswer]:
         deadline = asyncio.get_running_loop().time() + BATCH_SECONDS
         try:
-            client = await self._connected(credentials, instead_of=None)
-            answers = await self._round(client, notifications, deadline=deadline)
+            connection = await self._connected(credentials, instead_of=None)
+            answers = await self._round(connection, notifications, deadline=deadline)
             again = [index for index, answer in enumerate(answers) if _connection_ended(answer)]
             if again:
                 # Once, on a new connection: Apple drains connections with GOAWAY or Shutdown when it likes.
-                client = await self._connected(credentials, instead_of=client)
-                retried = await self._round(client, [notifications[i] for i in again], deadline=deadline)
+                connection = await self._connected(credentials, instead_of=connection)
+                retried = await self._round(connection, [notifications[i] for i in again], deadline=deadline)
                 for index, answer in zip(again, retried, strict=True):
                     answers[index] = answer
         except UnusableError as error:
@@ -131,26 +131,26 @@ class _Topic:
         return answers
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
-    async def _connected(self, credentials: Credentials, *, instead_of: httpx.AsyncClient | None) -> httpx.AsyncClient:
+    async def _connected(self, credentials: Credentials, *, instead_of: Http2Connection | None) -> Http2Connection:
         async with self._connecting:
             version = credentials.version()
-            current = self._client
+            current = self._connection
             if current is not None and current is not instead_of and version == self._version:
                 return current
             context = await asyncio.to_thread(ssl_context, credentials, self._directory)
             await self.close()
-            self._client = _new_client(credentials.url, context)
+            self._connection = Http2Connection(credentials.url, context)
             self._version, self._proved = version, False
-            return self._client
+            return self._connection
 
     async def _round(
-        self, client: httpx.AsyncClient, notifications: Sequence[PushNotification], *, deadline: float
+        self, connection: Http2Connection, notifications: Sequence[PushNotification], *, deadline: float
     ) -> list[PushAnswer]:
-        batch = _Batch(client, notifications)
+        batch = _Batch(connection, notifications)
         if not self._proved:
             # One push goes ahead: where nobody answers, 500 need not wait for a connection one after the other.
             await _until(deadline, [asyncio.create_task(batch.send_one())])
@@ -164,8 +164,8 @@ class _Topic:
 class _Batch:
     """One batch on one connection, worked off by several streams at a time."""
 
-    def __init__(self, client: httpx.AsyncClient, notifications: Sequence[PushNotification]) -> None:
-        self._client = client
+    def __init__(self, connection: Http2Connection, notifications: Sequence[PushNotification]) -> None:
+        self._connection = connection
         self._notifications = notifications
         self._waiting = deque(range(len(notifications)))
         self._answers: dict[int, PushAnswer] = {}
@@ -174,7 +174,7 @@ class _Batch:
     async def send_one(self) -> None:
         if self._waiting:
             index = self._waiting.popleft()
-            self._answers[index] = answer = await _push(self._client, self._notifications[index])
+            self._answers[index] = answer = await _push(self._connection, self._notifications[index])
             self._ended = self._ended or _connection_ended(answer)
 
     async def send(self) -> None:
@@ -195,13 +195,12 @@ async def _until(deadline: float, tasks: "list[asyncio.Task[None]]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _push(client: httpx.AsyncClient, notification: PushNotification) -> PushAnswer:
+async def _push(connection: Http2Connection, notification: PushNotification) -> PushAnswer:
     try:
-        answer = await client.post(notification.path(), headers=notification.headers(), content=notification.body())
-    except (httpx.HTTPError, OSError, RuntimeError) as error:
-        # RuntimeError: the client was closed under this push, because another batch made a new connection.
+        status, body = await connection.post(notification.path(), notification.headers(), notification.body())
+    except ERRORS as error:
         return _failed(type(error).__name__)
-    return classify(answer.status_code, answer.content)
+    return classify(status, body)
 
 
 def _failed(reason: str) -> PushAnswer:
@@ -210,13 +209,6 @@ def _failed(reason: str) -> PushAnswer:
 
 def _connection_ended(answer: PushAnswer) -> bool:
     return (answer.status == 0 and answer.reason != TOO_SLOW) or answer.reason == SHUTDOWN
-
-
-def _new_client(url: str, context: ssl.SSLContext) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
-    return httpx.AsyncClient(
-        http1=False, http2=True, verify=context, base_url=url, limits=limits, timeout=TIMEOUT, trust_env=False
-    )
 
 
 def ssl_context(credentials: Credentials, directory: Path | None = None) -> ssl.SSLContext:
