@@ -4,6 +4,7 @@ An admin action calls `ask`; until the person has confirmed it gets a page to re
 the same action with the same selection, so it works without JavaScript and a reload repeats nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,9 @@ class ConfirmationForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.expected = expected
         self.fields["count"].help_text = f"Type {expected} to confirm."
+        if not expected:
+            # Nothing is hit (yet): the reason alone confirms.
+            del self.fields["count"]
 
     def clean_count(self) -> int:
         count: int = self.cleaned_data["count"]
@@ -53,8 +57,12 @@ def ask(
     title: str,
     sentence: str,
     form_class: type[ConfirmationForm] = ConfirmationForm,
+    describe: Callable[[Any], str] = str,
 ) -> Confirmed | TemplateResponse:
-    """The confirmed answer, or the page that asks for it. `sentence` says what will happen, in plain words."""
+    """The confirmed answer, or the page that asks for it. `sentence` says what will happen, in plain words.
+
+    `describe` names one object so that nobody takes it for another.
+    """
     expected = queryset.count()
     form = form_class(request.POST if "confirmed" in request.POST else None, expected=expected)
     if form.is_bound and form.is_valid():
@@ -65,7 +73,7 @@ def ask(
         "title": title,
         "sentence": sentence,
         "form": form,
-        "objects": list(queryset[:SHOWN]),
+        "objects": [describe(obj) for obj in queryset[:SHOWN]],
         "more": max(expected - SHOWN, 0),
         "expected": expected,
         "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),

@@ -3,12 +3,13 @@
 Where a device or a job is the source of a fact, people read it; what they may do is an action with a confirmation.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.contrib import admin
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,15 +19,48 @@ if TYPE_CHECKING:
     # Generic in the stubs only.
     ModelAdmin = admin.ModelAdmin[Any]
     TabularInline = admin.TabularInline[Any, Any]
+    StackedInline = admin.StackedInline[Any, Any]
 else:
-    ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
+    ModelAdmin, TabularInline, StackedInline = admin.ModelAdmin, admin.TabularInline, admin.StackedInline
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    """Browse only: no add, no change, no delete, whatever the account's permissions."""
+# What is shown at the top right of a list or an object: a label and where it leads.
+Tools: TypeAlias = Sequence[tuple[str, str]]
+
+
+class PortalAdmin(ModelAdmin):
+    """Lists that stay small, links at the top right, and no secret read from the database only to be left out."""
 
     list_per_page = 50
     show_full_result_count = False
+    change_list_template = "portal/change_list.html"
+    change_form_template = "portal/change_form.html"
+
+    def list_tools(self, request: HttpRequest) -> Tools:
+        """Links at the top right of the list, for those who may follow them."""
+        return []
+
+    def object_tools(self, request: HttpRequest, obj: Any) -> Tools:
+        """Links at the top right of one object, for those who may follow them."""
+        return []
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        # Bytes are never a column: keys and answers would be decrypted for every row of a list.
+        unread = [field.name for field in self.opts.concrete_fields if isinstance(field, models.BinaryField)]
+        return super().get_queryset(request).defer(*unread)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {**(extra_context or {}), "tools": self.list_tools(request)})
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        obj = kwargs.get("obj")
+        context["tools"] = [] if obj is None else self.object_tools(request, obj)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+class ReadOnlyAdmin(PortalAdmin):
+    """Browse only: no add, no change, no delete, whatever the account's permissions."""
+
     # The stock bulk delete would go round has_delete_permission's meaning for readers of the list.
     actions: Any = []
 
