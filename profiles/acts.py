@@ -1,0 +1,86 @@
+"""What people do to bundles: each act calls the use case and leaves an audit event in the same transaction.
+
+The admin's pages and actions are doors to these functions. Plans start on commit, inside the use cases.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import QuerySet
+
+from devices.models import DeviceGroup
+from operations import audit
+from operations.audit import Actor
+from operations.background import start_on_commit
+from profiles import assignment, importing, installations, publishing
+from profiles.models import Assignment, Bundle, Installation, Payload, Profile, Revision
+from protocol.mobileconfig import Mobileconfig
+
+_CHUNK = 500
+
+
+@transaction.atomic
+def import_payloads(
+    bundle: Bundle, mobileconfig: Mobileconfig, *, role: str | None, actor: Actor, now: datetime
+) -> list[Payload]:
+    """Put a file's payloads into the draft. Raises ImportRefused, and then nothing is changed."""
+    imported = importing.import_payloads(bundle, mobileconfig, role)
+    details = {"identifier": mobileconfig.identifier[:255], "payload_types": list(mobileconfig.payload_types)}
+    audit.record(actor, "bundle.import", subject=bundle, now=now, details=details)
+    return imported
+
+
+@transaction.atomic
+def publish(bundle: Bundle, *, reason: str, actor: Actor, now: datetime) -> Revision:
+    """Make the next revision of the bundle's draft. Raises PublishError, and then nothing is changed."""
+    by = actor if isinstance(actor, AbstractBaseUser) else None
+    revision = publishing.publish(bundle, by=by, now=now)
+    audit.record(actor, "bundle.publish", subject=bundle, now=now, reason=reason, details={"revision": revision.number})
+    return revision
+
+
+@transaction.atomic
+def assign(
+    bundle: Bundle, group: DeviceGroup, *, excluded: bool, reason: str, actor: Actor, now: datetime
+) -> Assignment:
+    """Want the bundle on the devices of a group, or on none of them."""
+    made = assignment.assign(bundle, group, now=now, excluded=excluded)
+    details = {"group": group.name, "excluded": excluded}
+    audit.record(actor, "bundle.assign", subject=bundle, now=now, reason=reason, details=details)
+    return made
+
+
+@transaction.atomic
+def unassign(assignments: Iterable[Assignment], *, reason: str, actor: Actor, now: datetime) -> int:
+    """Take assignments back; how many there were."""
+    count = 0
+    for row in assignments:
+        count += assignment.unassign(row.bundle, row.group)
+        details = {"group": row.group.name, "excluded": row.excluded}
+        audit.record(actor, "bundle.unassign", subject=row.bundle, now=now, reason=reason, details=details)
+    return count
+
+
+def retry(rows: QuerySet[Installation], *, actor: Actor, now: datetime) -> int:
+    """Start again what failed; on how many enrollments."""
+    from profiles import tasks
+
+    pks, enrollments = list(rows.order_by("pk").values_list("pk", flat=True)), 0
+    with transaction.atomic():
+        for start in range(0, len(pks), _CHUNK):
+            ids = installations.retry(pks[start : start + _CHUNK], now)
+            enrollments += len(ids)
+            start_on_commit(tasks.plan_enrollments, ids)
+        audit.record(
+            actor, "installation.retry", subject=None, now=now, label=f"{len(pks)} installations", details={"pks": pks}
+        )
+    return enrollments
+
+
+@transaction.atomic
+def export(profile: Profile, *, actor: Actor, now: datetime) -> bytes:
+    """The signed bytes exactly as devices get them; they may hold passwords, so it is recorded who took them."""
+    audit.record(actor, "profile.export", subject=profile, now=now, details={"uuid": profile.uuid})
+    return bytes(profile.signed)
