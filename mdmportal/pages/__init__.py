@@ -1,0 +1,1 @@
+"""Pages that show several apps at once: the device page, invitations, status."""

@@ -1,0 +1,297 @@
+"""What people do in the admin: asked for first, refused without the right, done once, and recorded."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from devices.models import Command, CommandState, DeviceGroup, Enrollment, Invitation, Membership
+from operations.models import AuditEvent
+from profiles.models import Assignment, Bundle, Installation, Payload, Revision
+from tests.mdmportal.admin_rows import SECRET_BYTES, administrator, furnish, reader
+
+pytestmark = pytest.mark.django_db
+DEVICES = "admin:devices_device_changelist"
+
+
+@pytest.fixture
+def rows(now):
+    return furnish(now)
+
+
+@pytest.fixture
+def root(rows):
+    client = Client()
+    client.force_login(administrator())
+    return client
+
+
+def act(client, where, action, *objects, **values):
+    data = {"action": action, ACTION_CHECKBOX_NAME: [obj.pk for obj in objects], "select_across": "0", **values}
+    return client.post(reverse(where), data, follow=False)
+
+
+def confirmed(count, **values):
+    return {"confirmed": "1", "count": str(count), "reason": "because", **values}
+
+
+def events(action):
+    return list(AuditEvent.objects.filter(action=action))
+
+
+def enroll_only(rows, **values):
+    Command.objects.all().delete()
+    Enrollment.objects.update(**values)
+
+
+ACTS = {"lock": "DeviceLock", "restart": "RestartDevice", "clear_passcode": "ClearPasscode", "erase": "EraseDevice"}
+
+
+@pytest.mark.parametrize("action", [*ACTS, "confirm_memberships"])
+def test_an_act_on_devices_asks_first(root, rows, action):
+    enroll_only(rows)
+    response = act(root, DEVICES, action, rows.device)
+    assert response.status_code == 200
+    assert b"Type 1 to confirm." in response.content
+    assert not Command.objects.exists()
+
+
+@pytest.mark.parametrize("action", [*ACTS, "confirm_memberships"])
+def test_a_wrong_count_or_no_reason_does_nothing(root, rows, action):
+    enroll_only(rows)
+    before = AuditEvent.objects.count()
+    for values in (confirmed(2), confirmed(""), confirmed("x"), confirmed(1, reason=" ")):
+        response = act(root, DEVICES, action, rows.device, **values)
+        assert response.status_code == 400
+    assert not Command.objects.exists()
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize(("action", "request_type"), ACTS.items())
+def test_a_confirmed_act_queues_one_command_and_is_recorded(root, rows, action, request_type):
+    enroll_only(rows)
+    # A Mac can do all of them, without supervision.
+    type(rows.device).objects.update(platform="iOS", is_supervised=True)
+    response = act(root, DEVICES, action, rows.device, **confirmed(1))
+    assert response.status_code == 302
+    command = Command.objects.get()
+    assert (command.request_type, command.state) == (request_type, CommandState.QUEUED)
+    assert command.origin == "root: because"
+    [event] = events(f"command.{request_type}")
+    assert (event.actor_name, event.object_id, event.reason) == ("root", str(rows.device.pk), "because")
+
+
+def test_a_pin_is_queued_but_neither_recorded_nor_shown(root, rows):
+    enroll_only(rows)
+    type(rows.device).objects.update(platform="macOS")
+    act(root, DEVICES, "lock", rows.device, **confirmed(1, pin="271828", message="Call us"))
+    assert b"271828" in bytes(Command.objects.get().params)
+    [event] = events("command.DeviceLock")
+    assert "271828" not in str(event.details)
+    assert event.details["Message"] == "Call us"
+    assert b"271828" not in root.get(reverse("device_page", args=[rows.device.pk])).content
+
+
+def test_a_device_that_is_not_enrolled_is_named(root, rows):
+    enroll_only(rows, state="checked_out")
+    response = act(root, DEVICES, "lock", rows.device, **confirmed(1))
+    assert not Command.objects.exists()
+    assert "is not enrolled" in str(next(iter(response.wsgi_request._messages)))
+
+
+@pytest.mark.parametrize("action", [*ACTS, "push_now", "refresh_inventory", "confirm_memberships"])
+def test_an_act_without_its_right_is_refused(rows, action):
+    client = Client()
+    client.force_login(reader())
+    enroll_only(rows)
+    before = AuditEvent.objects.count()
+    act(client, DEVICES, action, rows.device, **confirmed(1))
+    assert not Command.objects.exists()
+    assert AuditEvent.objects.count() == before
+
+
+def test_the_right_to_restart_is_no_right_to_erase(rows):
+    user, client = reader(), Client()
+    user.user_permissions.add(Permission.objects.get(codename="restart_device"))
+    client.force_login(user)
+    enroll_only(rows)
+    type(rows.device).objects.update(is_supervised=True)
+    act(client, DEVICES, "erase", rows.device, **confirmed(1))
+    assert not Command.objects.exists()
+    act(client, DEVICES, "restart", rows.device, **confirmed(1))
+    assert Command.objects.get().request_type == "RestartDevice"
+
+
+def test_push_and_refresh_take_one_click(root, rows):
+    enroll_only(rows)
+    act(root, DEVICES, "push_now", rows.device)
+    assert Enrollment.objects.get().next_push_at is not None
+    act(root, DEVICES, "refresh_inventory", rows.device)
+    assert Command.objects.count() == 3
+    assert len(events("device.push")) == len(events("device.refresh")) == 1
+
+
+def test_suspended_memberships_count_again_after_confirmation(root, rows, now):
+    Membership.objects.update(suspended_at=now)
+    act(root, DEVICES, "confirm_memberships", rows.device, **confirmed(1))
+    assert Membership.objects.get().suspended_at is None
+    assert events("device.confirm_memberships")
+
+
+def test_commands_are_cancelled_after_confirmation(root, rows):
+    where = "admin:devices_command_changelist"
+    assert act(root, where, "cancel", rows.command, **confirmed(7)).status_code == 400
+    assert Command.objects.get().state == CommandState.QUEUED
+    act(root, where, "cancel", rows.command, **confirmed(1))
+    assert Command.objects.get().state == CommandState.CANCELLED
+    assert len(events("command.cancel")) == 1
+    # An answered command is left alone, and nobody is asked to type 0.
+    assert act(root, where, "cancel", rows.command).status_code == 302
+
+
+def test_an_invitation_is_revoked_after_confirmation(root, rows):
+    where = "admin:devices_invitation_changelist"
+    assert act(root, where, "revoke", rows.invitation, **confirmed(3)).status_code == 400
+    assert Invitation.objects.get().revoked_at is None
+    act(root, where, "revoke", rows.invitation, **confirmed(1))
+    assert Invitation.objects.get().revoked_at is not None
+    assert len(events("invitation.revoke")) == 1
+
+
+def test_an_invitation_shows_its_link_once(root, rows, settings):
+    data = {"uses": "2", "hours": "3", "note": "Ana", "serial_number": "", "groups": [rows.group.pk]}
+    response = root.post(reverse("invite"), data)
+    made = Invitation.objects.get(note="Ana")
+    assert (made.uses, made.expires_at - made.created_at) == (2, timedelta(hours=3))
+    html = response.content.decode()
+    token = html.split(f"{settings.PORTAL_URL}/enroll/")[1].split("/")[0]
+    assert "<svg" in html
+    assert "no-store" in response["Cache-Control"]
+    [event] = events("invitation.create")
+    assert token not in str(event.details)
+    for page in (reverse("invite"), reverse("admin:devices_invitation_change", args=[made.pk])):
+        assert token not in root.get(page).content.decode()
+
+
+def test_an_invitation_for_nobody_is_refused(root, rows):
+    for data in ({}, {"uses": "0", "hours": "3"}, {"uses": "1", "hours": "0"}, {"uses": "999999999", "hours": "1"}):
+        assert root.post(reverse("invite"), data).status_code == 400
+    assert Invitation.objects.count() == 1
+
+
+def test_a_group_is_filled_by_serial_numbers_and_recorded(root, rows):
+    page = reverse("admin:devices_devicegroup_add")
+    response = root.post(page, {"name": "Sales", "description": "", "add": "c02hostile\nNOSUCH", "remove": ""})
+    assert b"No such device: NOSUCH." in response.content
+    assert not DeviceGroup.objects.filter(name="Sales").exists()
+    root.post(page, {"name": "Sales", "description": "", "add": " c02hostile ", "remove": ""})
+    assert list(DeviceGroup.objects.get(name="Sales").devices.all()) == [rows.device]
+    assert events("devicegroup.add")
+    assert events("group.change")
+
+
+def test_the_group_of_all_cannot_be_changed(root, rows):
+    everyone = DeviceGroup.objects.get(name="all")
+    page = reverse("admin:devices_devicegroup_change", args=[everyone.pk])
+    assert root.get(page).status_code == 200
+    assert root.post(page, {"name": "few", "description": ""}).status_code == 403
+
+
+def assign(client, bundle, group, excluded=False):
+    address = reverse("admin:profiles_bundle_assign", args=[bundle.pk]) + f"?group={group.pk}"
+    return address + "&excluded=on" if excluded else address
+
+
+def test_assigning_says_how_many_devices_and_asks(root, rows):
+    Assignment.objects.all().delete()
+    page = assign(root, rows.bundle, rows.group)
+    response = root.get(page)
+    assert b"1 more devices get" in response.content
+    assert root.post(page, confirmed(5)).status_code == 400
+    assert not Assignment.objects.exists()
+    assert root.post(page, confirmed(1)).status_code == 302
+    assert Assignment.objects.get().group == rows.group
+    [event] = events("bundle.assign")
+    assert event.details == {"group": rows.group.name, "excluded": False}
+
+
+def test_excluding_says_who_loses_the_bundle(root, rows):
+    everyone = DeviceGroup.objects.get(name="all")
+    page = assign(root, rows.bundle, everyone, excluded=True)
+    assert b"1 devices of all lose" in root.get(page).content
+    root.post(page, confirmed(1))
+    assert Assignment.objects.get(group=everyone).excluded
+
+
+def test_taking_an_assignment_back_asks(root, rows):
+    where = "admin:profiles_assignment_changelist"
+    response = act(root, where, "unassign", rows.assignment)
+    assert b"1 devices lose it, 0 get it." in response.content
+    act(root, where, "unassign", rows.assignment, **confirmed(4))
+    assert Assignment.objects.exists()
+    act(root, where, "unassign", rows.assignment, **confirmed(1))
+    assert not Assignment.objects.exists()
+    assert events("bundle.unassign")
+
+
+def test_publishing_says_the_number_and_the_reach_and_asks(root, rows):
+    page = reverse("admin:profiles_bundle_publish", args=[rows.bundle.pk])
+    response = root.get(page)
+    assert b"becomes version 2 and goes to the 1 enrolled devices" in response.content
+    assert root.post(page, confirmed(2)).status_code == 400
+    assert Revision.objects.count() == 1
+    assert root.post(page, confirmed(1)).status_code == 302
+    rows.bundle.refresh_from_db()
+    assert rows.bundle.current_revision.number == 2
+    [event] = events("bundle.publish")
+    assert event.details == {"revision": 2}
+
+
+def test_publishing_what_no_device_takes_tells_why(root, rows):
+    Payload.objects.all().delete()
+    page = reverse("admin:profiles_bundle_publish", args=[rows.bundle.pk])
+    response = root.post(page, confirmed(1), follow=True)
+    assert b"The bundle is empty" in response.content
+    assert Revision.objects.count() == 1
+    assert not events("bundle.publish")
+
+
+@pytest.mark.parametrize("page", ["publish", "assign", "import"])
+def test_a_reader_reaches_no_page_that_changes_a_bundle(rows, page):
+    client = Client()
+    client.force_login(reader())
+    address = reverse(f"admin:profiles_bundle_{page}", args=[rows.bundle.pk])
+    assert client.get(address).status_code == 403
+    assert client.post(address, confirmed(1)).status_code == 403
+
+
+def test_failed_installations_are_tried_again(root, rows):
+    act(root, "admin:profiles_installation_changelist", "retry", rows.installation)
+    assert Installation.objects.get().state == "waiting"
+    assert len(events("installation.retry")) == 1
+
+
+def test_a_profile_is_downloaded_as_it_is_signed_and_that_is_recorded(root, rows):
+    page = reverse("admin:profiles_profile_download", args=[rows.profile.pk])
+    assert root.get(page).status_code == 405
+    response = root.post(page)
+    assert response.content == SECRET_BYTES
+    assert response["Content-Type"] == "application/x-apple-aspen-config"
+    assert len(events("profile.export")) == 1
+    client = Client()
+    client.force_login(reader())
+    assert client.post(page).status_code == 403
+    assert len(events("profile.export")) == 1
+
+
+def test_a_published_bundle_cannot_be_deleted_and_a_draft_can(root, rows, now):
+    assert root.post(reverse("admin:profiles_bundle_delete", args=[rows.bundle.pk]), {"post": "yes"}).status_code == 403
+    draft = Bundle.objects.create(name="Draft", identifier="d", created_at=now)
+    page = reverse("admin:profiles_bundle_delete", args=[draft.pk])
+    assert root.get(page).status_code == 200
+    root.post(page, {"post": "yes"})
+    assert not Bundle.objects.filter(name="Draft").exists()
+    assert events("bundle.delete")

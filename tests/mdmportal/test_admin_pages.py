@@ -1,0 +1,202 @@
+"""Every page of the admin opens, for whom it should, with hostile rows in it and within its number of statements."""
+
+import re
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from certificates.encryption import EncryptedField
+from tests.mdmportal.admin_rows import HOSTILE, PASSWORD, SECRET_FORMS, administrator, furnish, reader
+
+pytestmark = pytest.mark.django_db
+
+LIST_STATEMENTS = 12
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+LABELS = [model._meta.label for model in MODELS]
+OUR_APPS = {"certificates", "devices", "operations", "profiles"}
+
+
+@pytest.fixture
+def rows(now):
+    return furnish(now)
+
+
+@pytest.fixture
+def root(rows):
+    client = Client()
+    client.force_login(administrator())
+    return client
+
+
+@pytest.fixture
+def looker(rows):
+    client = Client()
+    client.force_login(reader())
+    return client
+
+
+def own_pages(rows):
+    return [
+        reverse("admin:index"),
+        reverse("device_page", args=[rows.device.pk]),
+        reverse("invite"),
+        reverse("push_certificate"),
+        reverse("admin:profiles_bundle_import", args=[rows.bundle.pk]),
+        reverse("admin:profiles_bundle_assign", args=[rows.bundle.pk]),
+        reverse("admin:profiles_bundle_assign", args=[rows.bundle.pk]) + f"?group={rows.group.pk}",
+        reverse("admin:profiles_bundle_publish", args=[rows.bundle.pk]),
+    ]
+
+
+def addresses(model, page, pk=None):
+    options = model._meta
+    return reverse(f"admin:{options.app_label}_{options.model_name}_{page}", args=[pk] if pk else [])
+
+
+def every_page(rows):
+    pages = own_pages(rows)
+    for model in MODELS:
+        pages.append(addresses(model, "changelist"))
+        pages += [addresses(model, page, obj.pk) for obj in model.objects.all()[:3] for page in ("change", "history")]
+    return pages
+
+
+def assert_harmless(response):
+    """No markup from a device, no inline script or style, nothing secret."""
+    html = response.content.decode()
+    assert HOSTILE not in html
+    assert "<script>alert" not in html
+    assert not re.search(r"<script(?![^>]*\bsrc=)[^>]*>", html), "inline script"
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"", html), "inline style or handler"
+    for form in SECRET_FORMS:
+        assert form not in html
+
+
+@pytest.mark.parametrize("model", MODELS, ids=LABELS)
+def test_a_list_opens_within_its_statements(root, model):
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        response = root.get(addresses(model, "changelist"))
+    assert response.status_code == 200
+    assert_harmless(response)
+    assert len(queries) <= LIST_STATEMENTS, [query["sql"] for query in queries]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=LABELS)
+def test_a_search_for_anything_opens(root, model):
+    for word in ("x", HOSTILE, "%", "'"):
+        assert root.get(addresses(model, "changelist"), {"q": word}).status_code == 200
+
+
+@pytest.mark.parametrize("model", MODELS, ids=LABELS)
+def test_one_row_opens(root, model):
+    for obj in model.objects.all()[:3]:
+        for page in ("change", "history"):
+            response = root.get(addresses(model, page, obj.pk))
+            assert response.status_code == 200
+            assert_harmless(response)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=LABELS)
+def test_the_page_to_add_opens_where_people_may_add(root, model):
+    expected = {"devices.DeviceGroup", "profiles.Bundle", "auth.User", "auth.Group"}
+    response = root.get(addresses(model, "add"))
+    assert response.status_code == (200 if model._meta.label in expected else 403)
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model._meta.app_label in OUR_APPS], ids=str)
+def test_a_list_does_not_decrypt(root, model):
+    encrypted = [field.column for field in model._meta.concrete_fields if isinstance(field, EncryptedField)]
+    with CaptureQueriesContext(connection) as queries:
+        root.get(addresses(model, "changelist"))
+    selected = [query["sql"] for query in queries]
+    for column in encrypted:
+        assert not any(f'"{model._meta.db_table}"."{column}"' in sql for sql in selected)
+
+
+def test_the_pages_of_several_apps_open(root, rows):
+    for page in own_pages(rows):
+        with CaptureQueriesContext(connection) as queries:
+            response = root.get(page)
+        assert response.status_code == 200, page
+        assert_harmless(response)
+        assert len(queries) <= 20, page
+
+
+def test_a_reader_sees_every_fact_and_no_secret(looker, rows):
+    refused = set(own_pages(rows)[2:])
+    for page in every_page(rows):
+        response = looker.get(page)
+        assert response.status_code == (403 if page in refused else 200), page
+        if page not in refused:
+            assert_harmless(response)
+            assert PASSWORD not in response.content.decode(), page
+
+
+def test_a_reader_can_add_and_change_nothing(looker, rows):
+    for model in MODELS:
+        assert looker.get(addresses(model, "add")).status_code == 403
+        for obj in model.objects.all()[:1]:
+            assert looker.post(addresses(model, "change", obj.pk), {}).status_code == 403
+            assert looker.post(addresses(model, "delete", obj.pk), {"post": "yes"}).status_code == 403
+
+
+def test_a_reader_is_offered_no_act(looker, rows):
+    html = looker.get(reverse("device_page", args=[rows.device.pk])).content.decode()
+    assert "<button" not in html.split('id="content"')[1]
+    for model in MODELS:
+        page = looker.get(addresses(model, "changelist")).content.decode()
+        offered = (
+            set(re.findall(r'<option value="(\w+)">', page.split('name="action"')[1]))
+            if 'name="action"' in page
+            else set()
+        )
+        assert offered <= {"check_chain"}, model
+
+
+def test_a_stranger_is_sent_to_sign_in(rows):
+    for page in every_page(rows):
+        response = Client().get(page)
+        assert response.status_code == 302, page
+        assert response["Location"].startswith("/admin/login/")
+
+
+def test_a_page_of_a_row_that_is_not_there_is_no_failure(root):
+    assert root.get(reverse("device_page", args=[999])).status_code == 404
+    assert root.get("/admin/profiles/bundle/999/publish/").status_code in {403, 404}
+
+
+def test_the_start_page_counts(root, rows):
+    html = root.get(reverse("admin:index")).content.decode()
+    assert re.search(r"<strong>1</strong> Devices enrolled", html)
+    assert re.search(r"<strong>1</strong> Push certificates ending in 60 days", html)
+    assert re.search(r"<strong>1</strong> Open alerts", html)
+    for link in re.findall(r'<a href="([^"]+)"><strong>', html):
+        assert root.get(link.replace("&amp;", "&")).status_code == 200, link
+
+
+def test_a_list_costs_the_same_with_many_rows(root, rows, now):
+    from devices.models import Command, Device, Enrollment
+
+    devices = Device.objects.bulk_create([Device(udid=f"U{n}", name=f"d{n}", created_at=now) for n in range(60)])
+    Enrollment.objects.bulk_create(
+        [
+            Enrollment(device=device, kind="device", enrollment_id=device.udid, authenticated_at=now)
+            for device in devices
+        ]
+    )
+    Command.objects.bulk_create(
+        [
+            Command(uuid=f"c{number}", enrollment=one, request_type="ProfileList", created_at=now)
+            for number, one in enumerate(Enrollment.objects.all())
+        ]
+    )
+    for model in (Device, Enrollment, Command):
+        with CaptureQueriesContext(connection) as queries:
+            assert root.get(addresses(model, "changelist")).status_code == 200
+        assert len(queries) <= LIST_STATEMENTS
