@@ -6,6 +6,7 @@ from django.utils import timezone
 from devices import apns, expiring
 from devices.models import Command, CommandState
 from devices.push import chunks, due, go_quiet
+from operations.background import start_on_commit
 
 # More than a sweep's worth is found by the next one, and messages do not pile up in a broker that is behind.
 SWEEP_LIMIT = 20_000
@@ -25,7 +26,7 @@ def push_due() -> None:
     topics = list(apns.usable_certificates())
     expiring.tell_of_unreachable(topics, now)
     for chunk in chunks(due(now, topics=topics, limit=SWEEP_LIMIT)):
-        push.apply_async(args=(chunk,), ignore_result=True, retry=False)
+        start_on_commit(push, chunk)
 
 
 @shared_task

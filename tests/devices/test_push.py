@@ -278,6 +278,20 @@ def test_the_sweep_runs_on_an_empty_database() -> None:
     assert not Alert.objects.exists()
 
 
+def test_the_sweep_hands_out_what_a_certificate_can_reach(
+    now: datetime, django_capture_on_commit_callbacks: Any
+) -> None:
+    long_ago = now - timedelta(days=3650)
+    reachable(now, next_push_at=long_ago)
+    with django_capture_on_commit_callbacks() as callbacks:
+        tasks.push_due()
+    assert callbacks == []
+    certificate(now)
+    with django_capture_on_commit_callbacks() as callbacks:
+        tasks.push_due()
+    assert len(callbacks) == 1
+
+
 def test_devices_without_a_push_certificate_alert_until_one_is_uploaded(now: datetime) -> None:
     reachable(now)
     assert expiring.tell_of_unreachable([], now) == 1
