@@ -4,7 +4,7 @@ Where a device or a job is the source of a fact, people read it; what they may d
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.contrib import admin
@@ -98,6 +98,8 @@ def moment(value: datetime | None, *, now: datetime | None = None) -> SafeString
         return "never"
     now = now or timezone.now()
     words = f"{timesince(value, now, depth=1)} ago" if value <= now else f"in {timesince(now, value, depth=1)}"
+    if abs(value - now) < timedelta(minutes=1):
+        words = "just now" if value <= now else "within a minute"
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', value.isoformat(), f"{value:%Y-%m-%d %H:%M:%S} UTC", words
     )
