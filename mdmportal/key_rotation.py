@@ -71,4 +71,4 @@ def _rotate_value(cursor: Any, names: tuple[str, str, str], *, pk: int, value: A
 
 def _quoted(model: type[models.Model], field: EncryptedField) -> tuple[str, str, str]:
     meta, quote = model._meta, connection.ops.quote_name  # noqa: SLF001
-    return quote(meta.db_table), quote(field.column), quote(str(meta.pk.column))
+    return quote(meta.db_table), quote(str(field.column)), quote(str(meta.pk.column))

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from certificates.encryption import EncryptionError
 from mdmportal import processes, start
 from mdmportal.supervisor import Supervisor
 
@@ -21,7 +22,7 @@ class Command(BaseCommand):
             if not settings.DEMO:
                 start.refuse_demo_data(settings.DATA_DIR)
             start.prepare_database(now)
-        except start.StartError as error:
+        except (start.StartError, EncryptionError) as error:
             raise CommandError(str(error)) from error
         if settings.PORTAL_TLS and not settings.PORTAL_TLS_CERT:
             chain, key = start.server_certificate(settings, now)
