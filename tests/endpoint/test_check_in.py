@@ -103,6 +103,7 @@ def test_a_revoked_identity_is_refused():
     phone = Phone().enroll()
     IssuedCertificate.objects.filter(purpose="identity").update(revoked_at=timezone.now())
     assert phone.token_update().status_code == 400
+    assert phone.check_in("GetBootstrapToken").status_code == 400
 
 
 def test_our_own_server_certificate_is_no_identity():

@@ -330,15 +330,17 @@ def test_an_outage_is_503(phone, caplog):
     assert door.answered(DeviceRequest("PUT", "/mdm/connect"), mistaken).status == 503
 
 
-def test_a_real_outage_on_the_way_is_503_and_fails_no_command(phone):
-    queue(phone, "InstallProfile", {"Profile": 1})
-    with connection.execute_wrapper(_no_more_statements):
+def test_an_outage_while_rendering_is_503_and_fails_no_command(phone):
+    command = queue(phone, "InstallProfile", {"Profile": 1})
+    with connection.execute_wrapper(_profiles_are_gone):
         assert phone.idle().status_code == 503
-    assert not Command.objects.filter(state=CommandState.UNRENDERABLE).exists()
+    assert state(command) is CommandState.SENT
 
 
-def _no_more_statements(execute, sql, params, many, context):
-    raise DatabaseError("gone away")
+def _profiles_are_gone(execute, sql, params, many, context):
+    if "profiles_profile" in sql:
+        raise DatabaseError("gone away")
+    return execute(sql, params, many, context)
 
 
 def test_the_last_seen_is_noted(phone):
