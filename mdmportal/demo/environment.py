@@ -24,8 +24,10 @@ INTERVALS = {
     "PORTAL_RETRY_INTERVAL": "5",
     "PORTAL_REPUSH_INTERVAL": "10",
     "PORTAL_SWEEP_INTERVAL": "2",
+    "PORTAL_PLAN_INTERVAL": "10",
 }
-FIRST_PORTS = {"portal": 8000, "apns": 2197, "control": 2198}
+# 0 takes any free one: two demos that start together must not both find the same next port.
+FIRST_PORTS = {"portal": 8000, "apns": 0, "control": 0}
 KEPT_FILE = "demo.json"
 
 
