@@ -167,6 +167,31 @@ def test_one_that_was_handed_out_is_removed_even_if_it_was_never_answered(device
     assert device.states() == {"whole": "removed"}
 
 
+def test_one_that_went_out_while_it_was_being_cancelled_is_removed(device, clock, everyone):
+    """The queue hands commands out without asking for the plan's lock."""
+    bundle = published(payload(WIFI), now=clock())
+    assign(bundle, everyone, now=clock())
+    device.plan()
+    Command.objects.update(attempts=1)
+    unassign(bundle, everyone)
+    device.plan()
+    device.plan()
+    assert (device.states(), device.queued()) == ({"whole": "removing"}, ["RemoveProfile"])
+
+
+def test_an_old_revision_that_may_still_arrive_is_removed_too(device, clock, everyone):
+    bundle = published(payload(WIFI), now=clock())
+    assign(bundle, everyone, now=clock())
+    device.plan()
+    device.offer()
+    edit(bundle, "capability")
+    publish(bundle, by=None, now=clock())
+    device.plan()
+    unassign(bundle, everyone)
+    device.plan()
+    assert (device.states(), device.queued()) == ({"whole": "removing"}, ["RemoveProfile"])
+
+
 def test_a_bundle_that_is_no_longer_published_is_taken_back(device, clock, everyone):
     bundle = published(payload(WIFI), now=clock())
     assign(bundle, everyone, now=clock())

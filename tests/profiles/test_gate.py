@@ -32,6 +32,7 @@ def verdict_of(device) -> Verdict:
 def test_the_vpn_waits_for_the_passcode_and_comes_when_it_is_set(bundle, device, clock):
     device.plan()
     assert device.queued() == ["InstallProfile"]
+    assert device.row("capability").reason == "Waiting until the requirement is installed"
     device.connect()
     assert device.states() == {"requirement": "installed", "capability": "waiting"}
     row = device.row("capability")
@@ -154,6 +155,21 @@ def test_an_unknown_verdict_keeps_what_is_installed_and_installs_nothing(bundle,
     Installation.objects.filter(part="capability").update(state="waiting", acknowledged_at=None, proved_at=None)
     device.plan()
     assert (device.row("capability").state, device.queued()) == ("waiting", [])
+
+
+def test_a_vpn_that_is_still_queued_is_cancelled_when_the_passcode_goes(bundle, device, clock):
+    device.plan()
+    device.connect()
+    device.passcode = True
+    device.ask("SecurityInfo")
+    device.answer(device.offer())
+    assert (device.row("capability").state, device.queued()) == ("queued", ["InstallProfile"])
+    device.passcode = False
+    asked = device.ask("SecurityInfo")
+    device.offer(skip={Command.objects.open().exclude(pk=asked.pk).get().pk})
+    device.answer(asked)
+    assert (device.row("capability").state, device.queued()) == ("waiting", [])
+    assert device.connect() == []
 
 
 def test_a_verdict_from_before_the_proof_opens_nothing(bundle, device, clock):
