@@ -65,6 +65,17 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+# No inline script or style anywhere, and nothing from another host (portal_ui/csp.py; the name is Django 6's).
+SECURE_CSP = {
+    "default-src": ["'self'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "object-src": ["'none'"],
+    "frame-ancestors": ["'none'"],
+    "base-uri": ["'self'"],
+    "form-action": ["'self'"],
+}
 # Redirects would lose the body of a device's PUT; every device URL is exact.
 APPEND_SLASH = False
 
@@ -98,6 +109,8 @@ REPUSH_INTERVAL = timedelta(seconds=env.integer("PORTAL_REPUSH_INTERVAL", 15 * 6
 # Devices' last contact is written in batches, this many seconds apart at most; 0 leaves it to a caller of flush.
 SEEN_FLUSH_INTERVAL = env.integer("PORTAL_SEEN_FLUSH_INTERVAL", 1)
 SWEEP_INTERVAL = env.integer("PORTAL_SWEEP_INTERVAL", 15) or 15
+# The slow sweep that plans the whole fleet; changes are planned at once, without waiting for it.
+PLAN_INTERVAL = env.integer("PORTAL_PLAN_INTERVAL", 600) or 600
 INVITATION_LIFETIME = timedelta(hours=24)
 CHALLENGE_LIFETIME = timedelta(hours=1)
 IDENTITY_LIFETIME = timedelta(days=365)
@@ -123,6 +136,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal_ui.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -252,7 +266,7 @@ CELERY_BEAT_SCHEDULE = {
     # the gate: ask devices whose verdict is due
     "poll-due": {"task": "profiles.tasks.poll_due", "schedule": SWEEP_INTERVAL},
     # from wish to proof: heals whatever a lost message or a crash left undone
-    "plan-all": {"task": "profiles.tasks.plan_all", "schedule": max(SWEEP_INTERVAL * 4, 10)},
+    "plan-all": {"task": "profiles.tasks.plan_all", "schedule": PLAN_INTERVAL},
     # retries whose time has come
     "plan-due": {"task": "profiles.tasks.plan_due", "schedule": SWEEP_INTERVAL},
     # commands past their end

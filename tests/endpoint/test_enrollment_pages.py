@@ -27,6 +27,7 @@ def test_the_page_leads_to_the_profile(client, token, settings):
     answer = client.get(f"/enroll/{token}/", headers={"host": "127.0.0.1"})
     text = answer.content.decode()
     assert answer.status_code == 200
+    assert answer["Content-Security-Policy"].startswith("default-src 'self'")
     assert f"https://mdm.example.com/enroll/{token}/profile" in text
     assert "iPhone" in text
     assert "Mac" in text

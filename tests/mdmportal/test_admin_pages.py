@@ -67,6 +67,7 @@ def every_page(rows):
 
 def assert_harmless(response):
     """No markup from a device, no inline script or style, nothing secret."""
+    assert response["Content-Security-Policy"].startswith("default-src 'self'; script-src 'self'; style-src 'self'")
     html = response.content.decode()
     assert HOSTILE not in html
     assert "<script>alert" not in html
