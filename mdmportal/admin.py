@@ -1,10 +1,17 @@
-"""Accounts and roles: Django's own pages, with every change in the audit log."""
+"""Admin pages that touch several apps: accounts and roles, and groups of devices, whose change means a new plan."""
+
+from collections.abc import Iterable
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 
+from devices.admin.device import DeviceAdmin, DeviceGroupAdmin
+from devices.models import Device, DeviceGroup, Enrollment
 from operations.audited import AuditedAdmin
+from operations.background import start_on_commit
+from profiles.assignment import BATCH
+from profiles.tasks import plan_enrollments
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -18,3 +25,23 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]  # ge
 @admin.register(Group)
 class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
     """Roles: named sets of permissions."""
+
+
+class Planning:
+    """Who is in a group decides what a device gets: plan at once rather than at the next sweep."""
+
+    def memberships_changed(self, devices: Iterable[Device]) -> None:
+        channels = Enrollment.objects.enrolled().device_channel().filter(device__in=list(devices))
+        ids = list(channels.values_list("pk", flat=True))
+        for start in range(0, len(ids), BATCH):
+            start_on_commit(plan_enrollments, ids[start : start + BATCH])
+
+
+@admin.register(Device)
+class PlannedDeviceAdmin(Planning, DeviceAdmin):
+    """Devices, with a plan after their memberships were confirmed."""
+
+
+@admin.register(DeviceGroup)
+class PlannedDeviceGroupAdmin(Planning, DeviceGroupAdmin):
+    """Groups, with a plan after their members changed."""

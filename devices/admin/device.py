@@ -1,5 +1,6 @@
 """Devices and their groups: lists to read, and the acts people may do to devices, each with its own right."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -16,6 +17,13 @@ from devices.models import Device, DeviceGroup
 from operations.audited import AuditedAdmin
 from operations.confirmation import ConfirmationForm, ask
 from portal_ui.admin import ReadOnlyAdmin, Tools, moment
+
+
+class MembershipAdmin:
+    """What changes who is in a group tells the room above, which plans what these devices get."""
+
+    def memberships_changed(self, devices: Iterable[Device]) -> None:
+        """Called after the change; the room above overrides it."""
 
 
 class LockForm(ConfirmationForm):
@@ -64,8 +72,7 @@ class GroupFilter(admin.SimpleListFilter):
         return queryset.filter(memberships__group=int(value)) if value.isdecimal() else queryset
 
 
-@admin.register(Device)
-class DeviceAdmin(ReadOnlyAdmin):
+class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
     list_display = [
         "title",
         "serial_number",
@@ -196,6 +203,7 @@ class DeviceAdmin(ReadOnlyAdmin):
         if isinstance(answer, HttpResponse):
             return answer
         count = acts.confirm_memberships(queryset, reason=answer.reason, actor=request.user, now=timezone.now())
+        self.memberships_changed(queryset)
         messages.success(request, f"{count} memberships count again.")
         return None
 
@@ -255,8 +263,7 @@ def _chunks(words: list[str], size: int = 500) -> list[list[str]]:
     return [words[start : start + size] for start in range(0, len(words), size)]
 
 
-@admin.register(DeviceGroup)
-class DeviceGroupAdmin(AuditedAdmin):
+class DeviceGroupAdmin(MembershipAdmin, AuditedAdmin):
     """Static groups; `devices.acts` writes the members, so that each change is audited."""
 
     form = GroupForm
@@ -280,6 +287,7 @@ class DeviceGroupAdmin(AuditedAdmin):
         added, removed = form.cleaned_data["add"], form.cleaned_data["remove"]
         if added or removed:
             acts.change_group(obj, added=added, removed=removed, actor=request.user, now=now)
+            self.memberships_changed([*added, *removed])
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and not (obj and obj.is_all)

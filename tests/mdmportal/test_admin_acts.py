@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from devices.models import Command, CommandState, DeviceGroup, Enrollment, Invitation, Membership
+from mdmportal.celery import app
 from operations.models import AuditEvent
 from profiles.models import Assignment, Bundle, Installation, Payload, Revision
 from tests.mdmportal.admin_rows import SECRET_BYTES, administrator, furnish, reader
@@ -295,3 +296,25 @@ def test_a_published_bundle_cannot_be_deleted_and_a_draft_can(root, rows, now):
     root.post(page, {"post": "yes"})
     assert not Bundle.objects.filter(name="Draft").exists()
     assert events("bundle.delete")
+
+
+def test_a_change_of_a_groups_members_plans_them_at_once(root, rows, django_capture_on_commit_callbacks):
+    group = DeviceGroup.objects.create(name="Floor 3", created_at=rows.device.created_at)
+    where = reverse("admin:devices_devicegroup_change", args=[group.pk])
+    with django_capture_on_commit_callbacks(execute=True):
+        root.post(where, {"name": "Floor 3", "description": "", "add": rows.device.serial_number, "remove": ""})
+    channel = Enrollment.objects.enrolled().device_channel().get(device=rows.device)
+    assert ("profiles.tasks.plan_enrollments", [[channel.pk]]) in published()
+
+
+def published():
+    """Name and arguments of every message in the broker."""
+    found = []
+    with app.connection_for_read() as connection, connection.SimpleQueue("celery") as waiting:
+        while True:
+            try:
+                message = waiting.get(block=False)
+            except waiting.Empty:
+                return found
+            message.ack()
+            found.append((message.headers["task"], message.payload[0]))
