@@ -58,6 +58,18 @@ class Portal:
             if text in line:
                 return line
 
+    def heard(self) -> list[str]:
+        """Every line so far, without waiting for more."""
+        while True:
+            try:
+                line = self._fresh.get_nowait()
+            except queue.Empty:
+                return self.lines
+            if line is None:
+                self._fresh.put(None)  # the end is for whoever asks next, too
+                return self.lines
+            self.lines.append(line)
+
     def manage(self, *arguments: str) -> str:
         """Another command of manage.py in the same environment; its standard output."""
         command = [sys.executable, "manage.py", *arguments]
