@@ -156,7 +156,7 @@ def _decide(batch: _Batch, wishes: Wishes, now: datetime) -> None:
             batch.plans.append(bundle_plan)
     # Those that are left belong to requirements that nobody wants any more.
     gate.close_verdicts([verdict for key, verdict in batch.verdicts.items() if gate.is_ours(key[1])], now)
-    Verdict.objects.bulk_create(fresh, ignore_conflicts=True)
+    Verdict.objects.bulk_create(fresh, gate.ROWS_PER_STATEMENT, ignore_conflicts=True)
 
 
 def _cancel(plans: Sequence[BundlePlan], now: datetime) -> int:

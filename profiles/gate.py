@@ -26,6 +26,8 @@ from profiles.wishes import KEY, current_bundles, requirement_key
 
 POLL_PRIORITY = 50
 _BATCH = 500
+# PostgreSQL takes 65,535 parameters in a statement.
+ROWS_PER_STATEMENT = 1000
 _JUDGED = ("state", "reasons", "proved_at", "judged_at", "waiting_since", "next_poll_at", "deadline", "alerted_at")
 
 
@@ -93,7 +95,11 @@ def judge_enrollments(enrollment_ids: Sequence[int], now: datetime) -> list[Verd
     cases = _cases(enrollments, verdicts)
     changed = [case.verdict for case in cases if case.judge(now)]
     Verdict.objects.bulk_create(
-        [case.verdict for case in cases], update_conflicts=True, unique_fields=["id"], update_fields=_JUDGED
+        [case.verdict for case in cases],
+        ROWS_PER_STATEMENT,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=_JUDGED,
     )
     _resolve_alerts([verdict for verdict in changed if verdict.state == VerdictState.COMPLIANT], now)
     stale = sorted({case.verdict.enrollment_id for case in cases if case.security_is_stale})
@@ -123,7 +129,7 @@ def _poll_batch(now: datetime) -> list[int]:
         for verdict in verdicts:
             verdict.next_poll_at = _next_poll(verdict, now) if enrolled[verdict.enrollment_id] else None
         Verdict.objects.bulk_create(
-            verdicts, update_conflicts=True, unique_fields=["id"], update_fields=["next_poll_at"]
+            verdicts, ROWS_PER_STATEMENT, update_conflicts=True, unique_fields=["id"], update_fields=["next_poll_at"]
         )
         asked = [pk for pk, is_enrolled in enrolled.items() if is_enrolled]
         for request_type in (InventoryKind.PROFILE_LIST, InventoryKind.SECURITY_INFO):

@@ -4,18 +4,19 @@ Every function tolerates an answer that comes twice, late, or for a command that
 `command_uuid` says which answer counts. What happens next is planned by `profiles.assignment`.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Count, Min, OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 
 from devices.commands import cancel, enqueue_once, params_of
 from devices.inventory import latest
-from devices.models import Command, Device, Enrollment, InventoryKind, LadderState
+from devices.models import Command, Device, Enrollment, EnrollmentState, InventoryKind, LadderState
 from profiles import gate, ladder, refusals
 from profiles.answers import listed_profiles
+from profiles.gate import ROWS_PER_STATEMENT
 from profiles.models import Installation
 from protocol.errors import PlistError
 from protocol.plist import PlistValue
@@ -28,6 +29,7 @@ OPEN = (
     LadderState.WAITING, LadderState.QUEUED, LadderState.SENT, LadderState.ACKNOWLEDGED, LadderState.DRIFTED,
     LadderState.REMOVING,
 )  # fmt: skip
+_COUNTERS = ("waiting_count", "failed_count", "oldest_waiting_at", "state_reason")
 _MUTABLE = (
     "state", "reason", "wanted", "next_at", "attempts", "command_uuid", "error_chain", "changed_at", "acknowledged_at",
     "proved_at", "removed_at", "profile_id", "payload_uuid",
@@ -40,11 +42,13 @@ def snapshot(row: Installation) -> tuple[object, ...]:
 
 
 def save_rows(rows: Sequence[Installation]) -> None:
-    """Write new and changed rows: one INSERT and one upsert, whatever their number."""
-    Installation.objects.bulk_create([row for row in rows if row.pk is None])
-    known = [row for row in rows if row.pk is not None]
+    """Write new and changed rows: one INSERT and one upsert per thousand."""
+    new, known = [row for row in rows if row.pk is None], [row for row in rows if row.pk is not None]
+    Installation.objects.bulk_create(new, ROWS_PER_STATEMENT)
     fields = [name.removesuffix("_id") for name in _MUTABLE]
-    Installation.objects.bulk_create(known, update_conflicts=True, unique_fields=["id"], update_fields=fields)
+    Installation.objects.bulk_create(
+        known, ROWS_PER_STATEMENT, update_conflicts=True, unique_fields=["id"], update_fields=fields
+    )
 
 
 @transaction.atomic
@@ -134,20 +138,33 @@ def retry(installation_ids: Collection[int], now: datetime) -> list[int]:
 
 def refresh_counters(device_ids: Sequence[int], now: datetime) -> None:  # noqa: ARG001 (every act takes its moment)
     """Store on these devices what their lists show: how much waits or failed, since when, and the oldest reason."""
-    if not device_ids:
-        return
-    rows = Installation.objects.filter(enrollment__device=OuterRef("pk"), enrollment__state="enrolled")
-    troubled = rows.filter(state__in=[*OPEN, LadderState.FAILED]).order_by("created_at", "pk")
-    with transaction.atomic():
-        # Taken in order, so that two refreshes of the same devices do not wait for each other.
-        devices = Device.objects.filter(pk__in=device_ids, state=Device.State.ENROLLED)
-        list(devices.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
-        devices.update(
-            waiting_count=Coalesce(_over(rows.filter(state__in=OPEN), Count("pk")), Value(0)),
-            failed_count=Coalesce(_over(rows.filter(state=LadderState.FAILED), Count("pk")), Value(0)),
-            oldest_waiting_at=_over(rows.filter(state__in=OPEN), Min("created_at")),
-            state_reason=Coalesce(Subquery(troubled.exclude(reason="").values("reason")[:1]), Value("")),
-        )
+    for start in range(0, len(device_ids), ROWS_PER_STATEMENT):
+        with transaction.atomic():
+            _refresh_counters(device_ids[start : start + ROWS_PER_STATEMENT])
+
+
+def _refresh_counters(device_ids: Sequence[int]) -> None:
+    # Locked in order, so that two refreshes of the same devices do not wait for each other.
+    devices = Device.objects.filter(pk__in=device_ids, state=Device.State.ENROLLED).order_by("pk")
+    shown = list(devices.select_for_update(no_key=True).only(*_COUNTERS))
+    troubled = Installation.objects.filter(
+        enrollment__device__in=device_ids, enrollment__state=EnrollmentState.ENROLLED
+    )
+    rows: dict[int, list[tuple[str, datetime, str]]] = defaultdict(list)
+    facts = troubled.filter(state__in=[*OPEN, LadderState.FAILED]).order_by("created_at", "pk")
+    names = ("enrollment__device_id", "state", "created_at", "reason")
+    for device_id, state, created_at, reason in facts.values_list(*names):
+        rows[device_id].append((state, created_at, reason))
+    changed = []
+    for device in shown:
+        before = tuple(getattr(device, name) for name in _COUNTERS)
+        waiting = [created_at for state, created_at, _ in rows[device.pk] if state != LadderState.FAILED]
+        device.waiting_count, device.failed_count = len(waiting), len(rows[device.pk]) - len(waiting)
+        device.oldest_waiting_at = waiting[0] if waiting else None
+        device.state_reason = next((reason for _, _, reason in rows[device.pk] if reason), "")
+        if before != tuple(getattr(device, name) for name in _COUNTERS):
+            changed.append(device)
+    Device.objects.bulk_update(changed, _COUNTERS)
 
 
 def _compare(
@@ -184,10 +201,6 @@ def _cancel_needless(rows: Iterable[Installation], now: datetime) -> None:
     uuids = [row.command_uuid for row in rows if row.state == LadderState.INSTALLED and row.command_uuid]
     if uuids:
         cancel(Command.objects.filter(uuid__in=uuids), now=now, reason="The device's own list proves it already.")
-
-
-def _over(rows: "QuerySet[Installation]", aggregate: Count | Min) -> Subquery:
-    return Subquery(rows.order_by().values("enrollment__device").annotate(result=aggregate).values("result")[:1])
 
 
 def _rows() -> "QuerySet[Installation]":

@@ -34,14 +34,14 @@ def edit(bundle: Bundle, role: str) -> None:
 def statements(number: int, now) -> list[str]:
     """The statements of one plan over so many new enrollments, with their values cut out.
 
-    Runs of the same INSERT count once: Django cuts them at SQLite's 999 parameters.
+    Runs of the same INSERT or UPDATE count once: Django cuts them at SQLite's 999 parameters.
     """
     ids = [enrollment.pk for enrollment in enrollments(number, now)]
     with CaptureQueriesContext(
         connection,
     ) as captured:
         plan(ids, now)
-    shapes = [re.sub(r"(VALUES|IN) .*", r"\1", query["sql"][:4000], flags=re.DOTALL) for query in captured]
+    shapes = [re.sub(r"(VALUES|IN|CASE) .*", r"\1", query["sql"][:4000], flags=re.DOTALL) for query in captured]
     return [shape for shape, _ in groupby(shapes)]
 
 
