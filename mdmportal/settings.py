@@ -169,6 +169,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+# One way to write a moment, on every page (all times are UTC).
+DATE_FORMAT, DATETIME_FORMAT, TIME_FORMAT = "Y-m-d", "Y-m-d H:i", "H:i"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -201,7 +203,9 @@ def _database(url: str) -> dict[str, object]:
         options = {**POSTGRESQL_OPTIONS, **options}
     else:
         raise ValueError(url)
-    return {**parsed, "OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+    # No health check: it costs every connect a statement. After an outage the first request of a connection answers
+    # 503, which devices repeat, and Django then opens a new one.
+    return {**parsed, "OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}
 
 
 _embedded = f"sqlite:///{DATA_DIR / 'portal.sqlite3'}"
