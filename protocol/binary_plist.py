@@ -21,8 +21,11 @@ _TRAILER = struct.Struct(">6xBBQQQ")
 # Seconds in binary dates count from here; datetimes of plists are naive UTC throughout.
 _EPOCH = datetime(2001, 1, 1)  # noqa: DTZ001
 # Writers store equal strings once; a reference of one byte may stand for a long key. Honest files stay far below.
-_GROWTH = 32
-_FLOOR = 65536
+_GROWTH = 16
+_FLOOR = 1 << 20
+# However large the file: what its tree may weigh. A value weighs what a reference to it does, a text its letters too.
+_HEAVIEST = 1 << 27
+_REFERENCE = 8
 
 
 def read_binary(data: bytes, *, max_depth: int) -> object:
@@ -53,7 +56,7 @@ class _Reader:
         self._data = data
         self._max_depth = max_depth
         self._budget = len(data)
-        self._max_weight = _FLOOR + _GROWTH * len(data)
+        self._max_weight = min(_FLOOR + _GROWTH * len(data), _HEAVIEST)
         # reference -> (value, weight of its whole tree); None while it is being read, which shows a cycle
         self._done: dict[int, tuple[object, int] | None] = {}
 
@@ -74,10 +77,12 @@ class _Reader:
             raise PlistError("the binary property list refers to an object it does not have")
         self._done[ref] = None
         result = self._read_at(self._number(self._table + ref * self._offset_size, self._offset_size), depth)
-        if result[1] > self._max_weight:
-            raise PlistError("the binary property list grows beyond any honest size")
         self._done[ref] = result
         return result
+
+    def _weigh(self, weight: int) -> None:
+        if weight > self._max_weight:
+            raise PlistError("the binary property list grows beyond any honest size")
 
     def _read_at(self, offset: int, depth: int) -> tuple[object, int]:
         if not len(MAGIC) <= offset < self._table:
@@ -90,7 +95,7 @@ class _Reader:
                     raise PlistTooDeepError(f"the property list is nested deeper than {self._max_depth} levels")
                 return self._array(start, count, depth) if kind == 0xA else self._dict(start, count, depth)
             return self._text_or_data(kind, start, count)
-        return self._scalar(kind, info, offset), 1
+        return self._scalar(kind, info, offset), _REFERENCE
 
     def _scalar(self, kind: int, info: int, offset: int) -> object:
         match kind, info:
@@ -114,28 +119,30 @@ class _Reader:
     def _text_or_data(self, kind: int, start: int, count: int) -> tuple[object, int]:
         raw = self._bytes(start, count * 2 if kind == 0x6 else count)
         if kind == 0x4:
-            return raw, 1 + len(raw)
-        return raw.decode("ascii" if kind == 0x5 else "utf-16-be"), 1 + len(raw)
+            return raw, _REFERENCE + len(raw)
+        return raw.decode("ascii" if kind == 0x5 else "utf-16-be"), _REFERENCE + len(raw)
 
     def _array(self, start: int, count: int, depth: int) -> tuple[object, int]:
         values: list[object] = []
-        weight = 1
+        weight = _REFERENCE
         for ref in self._refs(start, count):
             value, its_weight = self._object(ref, depth + 1)
             values.append(value)
             weight += its_weight
+            self._weigh(weight)
         return values, weight
 
     def _dict(self, start: int, count: int, depth: int) -> tuple[object, int]:
         refs = self._refs(start, 2 * count)
         pairs: dict[str, object] = {}
-        weight = 1
+        weight = _REFERENCE
         for key_ref, value_ref in zip(refs[:count], refs[count:], strict=True):
             key, key_weight = self._object(key_ref, depth + 1)
             if not isinstance(key, str):
                 raise PlistError("a key of the binary property list is no string")
             pairs[key], its_weight = self._object(value_ref, depth + 1)
             weight += key_weight + its_weight
+            self._weigh(weight)
         return pairs, weight
 
     def _refs(self, start: int, count: int) -> list[int]:

@@ -27,6 +27,8 @@ PlistValue: TypeAlias = "dict[str, PlistValue] | list[PlistValue] | str | int | 
 # this depth can be written again under any web server's own stack.
 MAX_DEPTH = 256
 
+# An empty element of seven letters becomes an object ten times its size. A list of 20,000 applications has a tenth.
+_MOST_TAGS = 4_000_000
 # XML 1.0, section 2.2: these cannot be said in a document, and a database's text column refuses NUL.
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
@@ -72,6 +74,8 @@ def dumps(value: PlistValue, *, sort_keys: bool = False) -> bytes:
 
 
 def _read_xml(data: bytes) -> object:
+    if data.count(b"<") > _MOST_TAGS:
+        raise PlistError("the property list has more elements than any honest one")
     try:
         return plistlib.loads(data.lstrip(), fmt=plistlib.FMT_XML)
     except _PARSER_FAILURES as error:
