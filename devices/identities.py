@@ -8,6 +8,7 @@ import hashlib
 import logging
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import Max
 
 from certificates.models import IssuedCertificate
@@ -77,6 +78,28 @@ def follow_renewal(issued: IssuedCertificate, now: datetime) -> Identity | None:
         return None
     log.info("enrollment %s renewed its identity", former.enrollment_id)
     return bind(issued, former.enrollment, now=now)
+
+
+@transaction.atomic
+def revoke(certificate: IssuedCertificate, now: datetime) -> int:
+    """Revoke a certificate and all that renewed it, and let none of them speak for a device; how many there were.
+
+    Those too, for whoever held the key could have renewed it. The queue asks for identities only, so the rows go;
+    the certificates stay as history. The device comes back with a new invitation.
+    """
+    family, added = {certificate.pk}, {certificate.pk}
+    while added:
+        renewed = IssuedCertificate.objects.filter(replaces__in=added)
+        added = set(renewed.values_list("pk", flat=True)) - family
+        family |= added
+    cut = Enrollment.objects.filter(identities__certificate__in=family).distinct()
+    enrollments = list(cut)
+    Identity.objects.filter(certificate__in=family).delete()
+    revoked = IssuedCertificate.objects.filter(pk__in=family, revoked_at=None).update(revoked_at=now)
+    for enrollment in enrollments:
+        refresh_expiry(enrollment)
+        log.warning("enrollment %d lost %d identities: revoked", enrollment.pk, revoked)
+    return revoked
 
 
 def refresh_expiry(enrollment: Enrollment) -> None:

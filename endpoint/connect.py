@@ -138,7 +138,7 @@ def _answered_before(enrollment_pk: int, uuid: str) -> bool:
 
 def _unreadable(request: DeviceRequest, fingerprint: bytes, *, now: datetime, reason: str) -> DeviceAnswer:
     """Authenticated bytes that are no report: kept, and answered so that the device does not repeat them."""
-    enrollment = _speaker(fingerprint)
+    enrollment = _speaker(fingerprint, now)
     log.warning("connect: enrollment %d sent what cannot be read: %s", enrollment.pk, reason)
     unmatched.keep(enrollment.pk, reason=f"cannot be read: {reason}", raw=request.body, now=now)
     return EMPTY
@@ -147,15 +147,17 @@ def _unreadable(request: DeviceRequest, fingerprint: bytes, *, now: datetime, re
 def _park(request: DeviceRequest, fingerprint: bytes, now: datetime) -> DeviceAnswer:
     from endpoint.tasks import read_large_report
 
-    enrollment = _speaker(fingerprint)
+    enrollment = _speaker(fingerprint, now)
     kept = unmatched.park(enrollment, raw=request.body, now=now)
     log.info("connect: enrollment %d sent %d bytes, left for the worker", enrollment.pk, len(request.body))
     start_on_commit(read_large_report, kept.pk)
     return EMPTY
 
 
-def _speaker(fingerprint: bytes) -> Enrollment:
+def _speaker(fingerprint: bytes, now: datetime) -> Enrollment:
     identity = identities.find(fingerprint)
+    if identity is None and _follow_renewal(fingerprint, now):
+        identity = identities.find(fingerprint)
     if identity is None:
         raise NotAuthenticated("the certificate speaks for no device, and the body cannot be read here")
     return identity.enrollment
