@@ -5,14 +5,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
-from django.core.checks import Warning as CheckWarning
 
 from endpoint.authentication import FORMATS
 
 
 @register()
 def certificate_header_can_be_believed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
-    """endpoint.E001 to E003 and W001: the trusted proxies and their certificate header."""
+    """endpoint.E001 to E004: the trusted proxies and their certificate header."""
     return [*_proxies(), *_header()]
 
 
@@ -47,13 +46,14 @@ def _header() -> list[CheckMessage]:
                 id="endpoint.E003",
             )
         )
-    if "-" in name or "_" in name:
+    if ("-" in name or "_" in name) and not settings.PORTAL_PROXY_DROPS_UNDERSCORES:
         found.append(
-            CheckWarning(
-                f"{name} and its spelling with underscores are one header to a WSGI server, which may keep either.",
-                hint="Let the proxy drop both spellings from what clients send (nginx does so by default), or choose "
-                "a name without hyphens, such as ClientCert, and silence this warning.",
-                id="endpoint.W001",
+            Error(
+                f"{name} and its spelling with underscores are one header to a WSGI server, which keeps the last: a "
+                "client that sends the other spelling through the proxy could be any device.",
+                hint="Choose a name without hyphens, such as ClientCert. Or, where the proxy drops every header with an "
+                "underscore from what clients send (nginx does by default), set PORTAL_PROXY_DROPS_UNDERSCORES=true.",
+                id="endpoint.E004",
             )
         )
     return found

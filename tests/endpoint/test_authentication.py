@@ -162,6 +162,15 @@ def test_mistakes_in_the_settings_are_named(settings):
     settings.PORTAL_CERTIFICATE_HEADER = "X-Client-Cert"
     settings.PORTAL_CERTIFICATE_HEADER_FORMAT = "guess"
     found = {message.id for message in certificate_header_can_be_believed(None)}
-    assert found == {"endpoint.E001", "endpoint.E002", "endpoint.W001"}
+    assert found == {"endpoint.E001", "endpoint.E002", "endpoint.E004"}
     settings.PORTAL_TRUSTED_PROXIES = ()
     assert "endpoint.E003" in {message.id for message in certificate_header_can_be_believed(None)}
+
+
+def test_a_header_name_with_a_second_spelling_needs_the_operator_s_word(proxied):
+    assert [message.id for message in certificate_header_can_be_believed(None)] == ["endpoint.E004"]
+    proxied.PORTAL_PROXY_DROPS_UNDERSCORES = True
+    assert certificate_header_can_be_believed(None) == []
+    proxied.PORTAL_PROXY_DROPS_UNDERSCORES = False
+    proxied.PORTAL_CERTIFICATE_HEADER = "ClientCert"
+    assert certificate_header_can_be_believed(None) == []
