@@ -39,6 +39,8 @@ _DEVICE_KIND = {
     EnrollmentKind.SHARED_IPAD_USER: EnrollmentKind.DEVICE,
     EnrollmentKind.USER_ENROLLMENT_USER: EnrollmentKind.USER_ENROLLMENT,
 }
+# A Shared iPad that goes from hand to hand for years.
+MOST_USERS = 1000
 # What SecurityInfo and DeviceInformation told of the former enrollment says nothing about the new one.
 _FORGOTTEN: dict[str, None] = {
     "is_supervised": None,
@@ -298,6 +300,8 @@ def _user_token_update(message: TokenUpdate, channel: Enrollment, *, now: dateti
     user = Enrollment.objects.enrolled().filter(parent=channel, enrollment_id=identity.enrollment_id).first()
     newly_enrolled = user is None
     if user is None:
+        if channel.user_channels.filter(state__in=OPEN_STATES).count() >= MOST_USERS:
+            raise EnrollmentRefused("the device has more users than any honest one")
         user = Enrollment(
             device=channel.device,
             parent=channel,

@@ -10,6 +10,9 @@ from django.db import transaction
 
 from devices.models import Enrollment, EscrowedSecret
 
+# Devices change these a few times in their life.
+MOST_VERSIONS = 100
+
 
 def keep(enrollment: Enrollment, kind: EscrowedSecret.Kind, *, value: bytes, now: datetime) -> EscrowedSecret:
     """Store a secret as the newest version; the same value again is the same version. `value` is never empty."""
@@ -20,6 +23,11 @@ def keep(enrollment: Enrollment, kind: EscrowedSecret.Kind, *, value: bytes, now
         Enrollment.objects.select_for_update(no_key=True).get(pk=enrollment.pk)
         last = enrollment.secrets.filter(kind=kind).order_by("-version").first()
         if last is not None and bytes(last.value) == value:
+            return last
+        if last is not None and last.version >= MOST_VERSIONS:
+            # Every earlier one stays: whoever holds the device's key must not push the good ones out with rubbish.
+            last.value, last.stored_at, last.withdrawn_at = value, now, None
+            last.save(update_fields=["value", "stored_at", "withdrawn_at"])
             return last
         version = last.version + 1 if last else 1
         return EscrowedSecret.objects.create(

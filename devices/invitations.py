@@ -16,10 +16,14 @@ from django.db.models import F
 from certificates import challenges
 from certificates.models import IssuedCertificate
 from devices.errors import EnrollmentRefused, InvitationRefused
-from devices.models import DeviceGroup, Enrollment, Invitation, InvitationDownload
+from devices.models import DeviceGroup, Enrollment, EnrollmentState, Invitation, InvitationDownload
 
 _TOKEN_BYTES = 24
 _MOST_USES = 100_000
+# What a link may leave behind beyond its uses: people download twice within an hour, devices stop half-way in a day.
+_MOST_DOWNLOADS = 100
+_MOST_PENDING = 20
+_PENDING_PERIOD = timedelta(days=1)
 
 
 def invite(
@@ -65,7 +69,13 @@ def look_up(token: str) -> Invitation | None:
 
 
 def download(invitation: Invitation, now: datetime) -> str:
-    """Note one download of the enrollment profile; the challenge password to put into it. Counts no use."""
+    """Note one download of the enrollment profile; the challenge password to put into it. Counts no use.
+
+    Raises InvitationRefused while far more are under way than the invitation has uses.
+    """
+    open_downloads = invitation.downloads.filter(challenge__used_at=None, challenge__expires_at__gt=now)
+    if open_downloads.count() >= _MOST_DOWNLOADS + 2 * invitation.uses:
+        raise InvitationRefused("This link was opened too often within an hour.")
     challenge, secret = challenges.mint(now)
     InvitationDownload.objects.create(invitation=invitation, challenge=challenge, downloaded_at=now)
     return secret
@@ -114,6 +124,10 @@ def admit(invitation: Invitation, serial_number: str | None, *, now: datetime) -
         raise EnrollmentRefused("the invitation is over")
     if invitation.used_count >= invitation.uses:
         raise EnrollmentRefused("the invitation is used up")
+    # Somebody with a link may invent devices; none of them counts before its TokenUpdate, so they are counted here.
+    began = invitation.enrollments.filter(state=EnrollmentState.PENDING, authenticated_at__gt=now - _PENDING_PERIOD)
+    if began.count() >= _MOST_PENDING + invitation.uses - invitation.used_count:
+        raise EnrollmentRefused("too many devices began to enroll by this invitation and did not finish")
     if invitation.serial_number and not names(invitation, serial_number):
         raise EnrollmentRefused("the invitation names another serial number")
 

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_safe
 
 from certificates.push_certificates import current_push_certificate
 from devices import invitations
+from devices.errors import InvitationRefused
 from devices.models import Invitation
 from endpoint import enrollment_profile
 from endpoint.enrollment_profile import NoPushCertificate, portal_url
@@ -39,6 +40,7 @@ UNKNOWN = Refused(404, "This link is not known", f"It may be incomplete: try to 
 REVOKED = Refused(410, "This link was withdrawn", _ASK)
 EXPIRED = Refused(410, "This link has expired", _ASK)
 USED_UP = Refused(410, "This link has been used", f"The devices it was meant for are enrolled. {_ASK}")
+TOO_OFTEN = Refused(429, "This link was opened too often", "Wait an hour, then try again.")
 NOT_READY = Refused(
     503,
     "Devices cannot enroll yet",
@@ -50,7 +52,10 @@ NOT_READY = Refused(
 def page(request: HttpRequest, token: str) -> HttpResponse:
     """GET /enroll/<token>/"""
     now = timezone.now()
-    invitation, refused = _look_up(token, now)
+    return _answer(request, token, *_look_up(token, now))
+
+
+def _answer(request: HttpRequest, token: str, invitation: Invitation | None, refused: Refused | None) -> HttpResponse:
     context = {
         "organization": settings.PORTAL_ORGANIZATION,
         "refused": refused,
@@ -71,6 +76,8 @@ def profile(request: HttpRequest, token: str) -> HttpResponse:
         data = enrollment_profile.render(invitations.download(invitation, now), now)
     except NoPushCertificate:
         return page(request, token)
+    except InvitationRefused:
+        return _answer(request, token, invitation, TOO_OFTEN)
     log.info("enrollment profile of invitation %d handed out to %s", invitation.pk, request.META.get("REMOTE_ADDR"))
     response = HttpResponse(data, content_type=enrollment_profile.CONTENT_TYPE)
     response["Content-Disposition"] = 'attachment; filename="enroll.mobileconfig"'

@@ -7,7 +7,7 @@ import logging
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from certificates.encryption import encrypt
 from devices import queue, seen
@@ -66,11 +66,12 @@ def _count_failure(command_pk: int, now: datetime) -> None:
 
 def unhandled(now: datetime, *, limit: int) -> list[int]:
     """Answers that nobody handled, oldest first; what failed before waits longer each time."""
-    rows = Command.objects.unhandled(now - ATTEMPT_INTERVAL / 3).order_by("completed_at")[:limit]
-    found = rows.values_list("pk", "completed_at", "handle_attempts")
-    return [
-        pk for pk, completed_at, attempts in found if completed_at and completed_at + attempts * ATTEMPT_INTERVAL <= now
-    ]
+    # Chosen in the database, so that a thousand answers that wait for their next attempt hide nothing behind them.
+    due = Q()
+    for attempts in range(MOST_ATTEMPTS):
+        due |= Q(handle_attempts=attempts, completed_at__lte=now - attempts * ATTEMPT_INTERVAL)
+    rows = Command.objects.unhandled(now - ATTEMPT_INTERVAL / 3).filter(due).order_by("completed_at")
+    return list(rows.values_list("pk", flat=True)[:limit])
 
 
 def read_large_report(kept_pk: int, now: datetime) -> bool:
@@ -81,18 +82,19 @@ def read_large_report(kept_pk: int, now: datetime) -> bool:
     try:
         report = parse_report(bytes(kept.raw))
     except ProtocolError as error:
-        UnmatchedReport.objects.filter(pk=kept_pk).update(reason=f"cannot be read: {error}"[:255])
+        unmatched.give_up(kept, f"cannot be read: {error}")
         log.warning("large report %s cannot be read: %s", kept_pk, error)
         return False
     channel = kept.enrollment
     identity = Identity.objects.filter(enrollment=channel.parent_id or channel.pk).first()
     if identity is None:
+        unmatched.give_up(kept, "large, and its device's certificate is gone")
         return False
     outcome = take(report, bytes(identity.sha256), kept.received_at)
     if outcome.matched:
         kept.delete()
     else:
-        UnmatchedReport.objects.filter(pk=kept_pk).update(reason="large, and matches no open command")
+        unmatched.give_up(kept, "large, and matches no open command")
     if outcome.closed_command_id is not None:
         handle_report(outcome.closed_command_id, now)
     if outcome.enrollment_id is not None:

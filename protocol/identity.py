@@ -7,6 +7,7 @@ says who a message claims to be; that its certificate may is checked elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,8 @@ __all__ = ["SHARED_IPAD_USER_ID", "EnrollmentIdentity", "EnrollmentKind", "ident
 SHARED_IPAD_USER_ID = "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"
 _LONGEST_ID = 64
 _LONGEST_SHORT_NAME = 255
+# In a log these would begin lines that nobody wrote, and hide or turn round what follows.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class EnrollmentKind(StrEnum):
@@ -143,6 +146,8 @@ def _identifier(message: Mapping[str, PlistValue], key: str) -> str:
 
 
 def _name(message: Mapping[str, PlistValue], key: str) -> str | None:
-    """A person's name is decoration, except on Shared iPad: one of a wrong type or length is none."""
+    """A person's name is decoration, except on Shared iPad: one of a wrong type or length, or with line breaks, is none."""
     value = message.get(key)
-    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_SHORT_NAME else None
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_SHORT_NAME or _CONTROL.search(value):
+        return None
+    return value
