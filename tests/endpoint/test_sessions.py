@@ -1,13 +1,17 @@
 """Whole sessions over HTTP: a device by hand goes from its link to a VPN that only a proved passcode brings."""
 
+import hashlib
+import plistlib
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from certificates.challenges import mint
 from devices.groups import ensure_all_group
-from devices.models import LadderState, Verdict
+from devices.models import Command, LadderState, Verdict
+from endpoint import reports
 from profiles import gate
 from profiles.assignment import assign
 from profiles.importing import import_payloads, new_bundle
@@ -15,6 +19,7 @@ from profiles.models import Installation
 from profiles.publishing import publish
 from protocol.mobileconfig import build_mobileconfig, parse_mobileconfig, read_enrollment, unwrap_mobileconfig
 from protocol.plist import dumps
+from protocol.reports import parse_report
 from tests.certificates.requests import pkcs_request
 from tests.endpoint.phone import Phone, command_in, invite, push_certificate
 
@@ -97,9 +102,9 @@ class Handset(Phone):
         return any("capability" in identifier for identifier in self.profiles)
 
 
-def handset():
+def handset(kind=Handset):
     push_certificate()
-    phone = Handset().get_identity().start()
+    phone = kind().get_identity().start()
     phone.authenticate(ProductName="iPhone15,2", OSVersion="18.1")
     phone.token_update()
     return phone
@@ -143,6 +148,40 @@ def test_flags_that_say_compliant_without_a_passcode_bring_no_vpn(bundle):
     phone.poll()
     assert not phone.has_vpn
     assert Installation.objects.get(part="capability").reason
+
+
+class Unlucky(Handset):
+    """The web server dies between its next report on `dies_at` and the handler; the device says it again later."""
+
+    dies_at, deaths = "", 0
+
+    def report(self, status, command_uuid=None, message=None, **headers):
+        dies = command_uuid and Command.objects.get(uuid=command_uuid).request_type == self.dies_at
+        if not dies:
+            return super().report(status, command_uuid, message, **headers)
+        self.dies_at, self.deaths = "", self.deaths + 1
+        body = plistlib.dumps({**self.identity_keys(), "Status": status, "CommandUUID": command_uuid, **message})
+        outcome = reports.take(parse_report(body), hashlib.sha256(self.der).digest(), timezone.now())
+        assert outcome.closed_command_id is not None
+        return super().report(status, command_uuid, message, **headers)
+
+
+@pytest.mark.parametrize("dies_at", ["InstallProfile", "ProfileList", "SecurityInfo", "RemoveProfile"])
+def test_what_a_crash_leaves_between_a_report_and_its_handler_is_healed_by_the_sweep(bundle, dies_at):
+    phone = handset(Unlucky)
+    for has_passcode in (True, False, True):
+        phone.has_passcode, phone.dies_at = has_passcode, dies_at
+        phone.poll()
+        later = timezone.now() + timedelta(minutes=1)
+        for command_pk in reports.unhandled(later, limit=10):
+            assert reports.handle_report(command_pk, timezone.now())
+        phone.session()
+        phone.poll()
+        phone.poll()
+        assert phone.has_vpn == has_passcode
+        assert states()["capability"] == (LadderState.INSTALLED if has_passcode else LadderState.WAITING)
+    assert phone.deaths >= 1
+    assert not reports.unhandled(timezone.now() + timedelta(minutes=1), limit=10)
 
 
 def test_a_device_made_by_hand_goes_from_the_link_to_its_first_commands(client, bundle):
