@@ -181,6 +181,7 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = True
 FILE_UPLOAD_TEMP_DIR = None
 LOGIN_URL = "admin:login"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "mdmportal.error_report.ReportFilter"
 
 # --- database --------------------------------------------------------------------------------------------------
 SQLITE_OPTIONS = {
