@@ -146,6 +146,8 @@ def _judge_passcode(facts: Facts) -> Judgement:
     # `is`: what is no boolean says nothing, and 1 is not true.
     reasons = [_FLAG_SAYS_NO[flag] for flag, value in zip(PASSCODE_FLAGS, values, strict=True) if value is False]
     if reasons:
+        # Without a passcode the other two flags say nothing more to whoever reads why.
+        reasons = reasons[:1] if values[0] is False else reasons
         return Judgement(VerdictState.NOT_COMPLIANT, tuple(reasons))
     missing = [flag for flag, value in zip(PASSCODE_FLAGS, values, strict=True) if value is not True]
     if missing:

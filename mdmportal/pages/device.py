@@ -3,6 +3,7 @@
 Acts are buttons that post to the device list's own actions, so there is one confirmation and one audit for both.
 """
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -13,8 +14,26 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from devices.models import Command, Device, EnrollmentState, EscrowedSecret, Inventory, Verdict
-from mdmportal.pages.words import COMMAND_TONES, COMMAND_WORDS, LADDER_WORDS, command_sentence
+from devices.models import (
+    Command,
+    CommandState,
+    Device,
+    EnrollmentState,
+    EscrowedSecret,
+    Inventory,
+    InventoryKind,
+    Verdict,
+)
+from mdmportal.pages.words import (
+    COMMAND_TONES,
+    COMMAND_WORDS,
+    LADDER_WORDS,
+    UNREACHABLE,
+    command_sentence,
+    outlook,
+    sentence,
+    soon,
+)
 from portal_ui.admin import moment
 from profiles.models import Installation
 from profiles.wishes import requirement_key
@@ -47,46 +66,77 @@ def device_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _facts(device: Device) -> dict[str, Any]:
     now = timezone.now()
-    commands = Command.objects.filter(enrollment__device=device).select_related("enrollment").defer("params", "result")
     installations = (
         # Rows of channels that ended say nothing about the device as it is now.
         Installation.objects.filter(enrollment__device=device, enrollment__state=EnrollmentState.ENROLLED)
         .select_related("bundle", "profile__revision", "enrollment")
         .order_by("bundle__name", "-part")
     )
-    bundles = {requirement_key(row.bundle_id): row.bundle.name for row in installations}
     verdicts = Verdict.objects.filter(enrollment__device=device, enrollment__state=EnrollmentState.ENROLLED)
+    by_requirement = {(one.enrollment_id, one.requirement_key): one for one in verdicts}
+    bundles = {requirement_key(row.bundle_id): row.bundle.name for row in installations}
+    secrets = EscrowedSecret.objects.filter(enrollment__device=device, withdrawn_at=None).defer("value")
+    rows = [
+        {
+            "row": row,
+            "words": LADDER_WORDS.get(row.state, row.state),
+            "why": sentence(row.reason),
+            "next": outlook(row, by_requirement.get((row.enrollment_id, requirement_key(row.bundle_id))), now=now),
+        }
+        for row in installations
+    ]
     return {
         "seen": moment(device.last_seen_at, now=now),
-        "installations": [
+        # What a row below says need not be said twice.
+        "reason": "" if any(row.reason == device.state_reason for row in installations) else device.state_reason,
+        "installations": rows,
+        "verdicts": [
             {
                 "row": row,
-                "words": LADDER_WORDS.get(row.state, row.state),
-                "next": row.next_at and moment(row.next_at, now=now),
+                "requirement": bundles.get(row.requirement_key, row.requirement_key),
+                "why": sentence("; ".join(row.reasons) or "the device has not answered yet"),
+                "proved": moment(row.proved_at, now=now),
+                "next": row.next_poll_at and soon(row.next_poll_at, now=now),
             }
-            for row in installations
+            for row in sorted(verdicts, key=lambda one: one.requirement_key)
         ],
+        "enrollments": device.enrollments.order_by("-pk"),
+        "inventory": _newest_answers(device),
+        "unreachable": _unreachable(device),
+        # Enrolling again leaves the earlier ones in place, numbered anew.
+        "escrow": sorted({f"{one.get_kind_display()} (version {one.version})" for one in secrets}),
+        "memberships": device.memberships.select_related("group"),
+        **_commands(device, now=now),
+    }
+
+
+def _newest_answers(device: Device) -> list[Inventory]:
+    """One of each kind, whichever enrollment it came by."""
+    rows = Inventory.objects.filter(enrollment__device=device).defer("content").order_by("reported_at")
+    return list({row.kind: row for row in rows}.values())
+
+
+def _unreachable(device: Device) -> str:
+    """Why Apple does not wake the device, in words; empty when nothing is known against it."""
+    channel = device.enrollments.enrolled().device_channel().order_by("-pk").first()
+    return UNREACHABLE.get(channel.push_state, "") if channel else ""
+
+
+def _commands(device: Device, *, now: datetime) -> dict[str, Any]:
+    """The newest commands, without the answered questions, of which there are thousands: those are only counted."""
+    commands = Command.objects.filter(enrollment__device=device)
+    answered = {"state": CommandState.ACKNOWLEDGED, "request_type__in": InventoryKind.values}
+    shown = commands.exclude(**answered).select_related("enrollment").defer("params", "result")
+    return {
         "commands": [
             {
                 "row": row,
                 "tone": COMMAND_TONES.get(row.state, ""),
                 "words": COMMAND_WORDS.get(row.state, str(row.state)),
-                "sentence": command_sentence(row, now=now),
+                "sentence": sentence(command_sentence(row, now=now)),
                 "created": moment(row.created_at, now=now),
             }
-            for row in commands.order_by("-pk")[:COMMANDS_SHOWN]
+            for row in shown.order_by("-pk")[:COMMANDS_SHOWN]
         ],
-        "verdicts": [
-            {
-                "row": row,
-                "requirement": bundles.get(row.requirement_key, row.requirement_key),
-                "proved": moment(row.proved_at, now=now),
-                "next": row.next_poll_at and moment(row.next_poll_at, now=now),
-            }
-            for row in verdicts.order_by("requirement_key")
-        ],
-        "enrollments": device.enrollments.order_by("-pk"),
-        "inventory": Inventory.objects.filter(enrollment__device=device).defer("content"),
-        "escrow": EscrowedSecret.objects.filter(enrollment__device=device, withdrawn_at=None).defer("value"),
-        "memberships": device.memberships.select_related("group"),
+        "answered": commands.filter(**answered).count(),
     }

@@ -1,0 +1,1 @@
+"""How moments are written, by language (Django's FORMAT_MODULE_PATH)."""
