@@ -14,6 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_safe
 
 from certificates.push_certificates import current_push_certificate
@@ -48,6 +49,7 @@ NOT_READY = Refused(
 )
 
 
+@csrf_exempt
 @require_safe
 def page(request: HttpRequest, token: str) -> HttpResponse:
     """GET /enroll/<token>/"""
@@ -65,6 +67,7 @@ def _answer(request: HttpRequest, token: str, invitation: Invitation | None, ref
     return _private(render(request, "endpoint/enroll.html", context, status=refused.status if refused else 200))
 
 
+@csrf_exempt
 @require_GET
 def profile(request: HttpRequest, token: str) -> HttpResponse:
     """GET /enroll/<token>/profile: each download holds a challenge of its own."""
@@ -84,6 +87,7 @@ def profile(request: HttpRequest, token: str) -> HttpResponse:
     return _private(response)
 
 
+@csrf_exempt
 @require_safe
 def qr_code(request: HttpRequest, token: str) -> HttpResponse:
     """GET /enroll/<token>/qr.svg: the page's address, for the camera of another device."""

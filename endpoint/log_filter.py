@@ -9,7 +9,9 @@ import re
 
 # Loggers that write paths which somebody asked for.
 LOGGERS = ("django.request", "django.server", "django.security.csrf")
-_TOKEN = re.compile(r"(/enroll/)[^/\s\"'?]+")
+_TOKEN = re.compile(r"(/enroll/+)[^/\s\"'?]+", re.IGNORECASE)
+# A link that was mistyped before its token; nothing else in our addresses is so long.
+_LOOKS_LIKE_ONE = re.compile(r"[A-Za-z0-9_-]{32,}")
 
 
 class CutTokens(logging.Filter):
@@ -29,7 +31,7 @@ class CutTokens(logging.Filter):
 
 def cut_tokens(text: str) -> str:
     """The text without invitation tokens."""
-    return _TOKEN.sub(r"\1…", text)
+    return _LOOKS_LIKE_ONE.sub("…", _TOKEN.sub(r"\1…", text))
 
 
 def install() -> None:
