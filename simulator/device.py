@@ -78,6 +78,7 @@ class Script:
 class Enrollment:
     """The tie to one portal: the profile that made it, the identity, and the push address.
 
+    `authenticated`: the Authenticate was accepted; before that there is nothing to go on with after a restart.
     `confirmed`: the first TokenUpdate was accepted; before that the device is not enrolled.
     """
 
@@ -88,6 +89,7 @@ class Enrollment:
     push_magic: str
     token: bytes
     unlock_token: bytes | None
+    authenticated: bool = False
     confirmed: bool = False
 
 

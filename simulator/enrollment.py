@@ -143,6 +143,7 @@ def _authenticate(device: Device) -> Flow[None]:
     reply = yield from _check_in(device, device.enrollment, message.to_plist())
     if reply.status != 200:
         raise EnrollmentFailed(f"Authenticate: HTTP {reply.status}")
+    device.enrollment.authenticated = True
 
 
 def _token_update(device: Device) -> Flow[None]:

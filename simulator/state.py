@@ -67,7 +67,12 @@ class Folder:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def save(self, device: Device) -> None:
-        """Write the device if it has changed since the last time."""
+        """Write the device if it has changed since the last time.
+
+        While it authenticates, the file stays as it was: a fleet that is killed then has enrolled nothing.
+        """
+        if device.enrollment is not None and not device.enrollment.authenticated:
+            return
         data = dump(device)
         if self._written.get(device.serial) == data:
             return
@@ -159,5 +164,6 @@ def _load_enrollment(values: Mapping[str, Any]) -> Enrollment:
         push_magic=values["push_magic"],
         token=values["token"],
         unlock_token=values.get("unlock_token"),
+        authenticated=True,
         confirmed=values["confirmed"],
     )

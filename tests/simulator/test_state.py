@@ -1,6 +1,7 @@
 """A device survives on disk."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,20 @@ def test_the_folder_writes_only_changes_and_for_the_owner_only(tmp_path: Path, p
     assert loaded is not None
     assert loaded.passcode == phone.passcode
     assert folder.load("SIM0000002") is None
+
+
+def test_a_fleet_that_is_killed_while_a_device_authenticates_has_not_enrolled_it(tmp_path: Path, phone: Device) -> None:
+    assert phone.enrollment is not None
+    folder, fresh = Folder(tmp_path / "state"), Device(phone.hardware)
+    folder.save(fresh)
+    fresh.enrollment = replace(phone.enrollment, authenticated=False, confirmed=False)
+    folder.save(fresh)
+    again = folder.load(fresh.serial)
+    assert again is not None
+    assert again.enrollment is None
+    fresh.enrollment.authenticated = True
+    folder.save(fresh)
+    again = folder.load(fresh.serial)
+    assert again is not None
+    assert again.enrollment is not None
+    assert not again.is_enrolled
