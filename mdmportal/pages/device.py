@@ -39,6 +39,7 @@ from profiles.models import Installation
 from profiles.wishes import requirement_key
 
 COMMANDS_SHOWN = 50
+NOT_ASKED = "the device has not been asked yet"
 # Button, the device list's action, the right it needs, whether it is dangerous.
 BUTTONS = (
     ("Push now", "push_now", "devices.push_device", False),
@@ -94,7 +95,7 @@ def _facts(device: Device) -> dict[str, Any]:
             {
                 "row": row,
                 "requirement": bundles.get(row.requirement_key, row.requirement_key),
-                "why": sentence("; ".join(row.reasons) or "the device has not answered yet"),
+                "why": sentence("; ".join(row.reasons) or ("" if row.judged_at else NOT_ASKED)),
                 "proved": moment(row.proved_at, now=now),
                 "next": row.next_poll_at and soon(row.next_poll_at, now=now),
             }

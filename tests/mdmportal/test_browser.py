@@ -91,6 +91,7 @@ def test_every_page_keeps_to_itself_and_to_the_window(browser, home, rows, sessi
             page = one.open(path)
             assert page.locator("h1").first.is_visible(), path
             assert one.sticks_out <= 0, path
+            assert page.locator("#content").bounding_box()["width"] > (340 if size == "phone" else 800), path
             assert one.complaints == [], path
 
 
