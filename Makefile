@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help demo run test quick check clean
+.PHONY: help demo run test quick check lock clean
 
 help:
 	@echo "make demo [DEVICES=25]  the portal with a simulated fleet, on 127.0.0.1, one terminal"
@@ -14,6 +14,7 @@ help:
 	@echo "make test               everything this machine can test; says what it skipped and how to get it"
 	@echo "make quick              the unit tests, on SQLite"
 	@echo "make check              ruff, mypy, import contracts"
+	@echo "make lock               makes the hashed locks anew from pyproject.toml (needs uv)"
 	@echo "make clean              removes .venv and caches; data folders stay"
 
 demo: .venv/.installed
@@ -33,6 +34,13 @@ check: .venv/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+
+# For every platform and Python at once, with hashes, without the address of any package index.
+lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
+lock: LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+lock:
+	$(LOCK) pyproject.toml --output-file requirements.txt
+	$(LOCK) --extra dev pyproject.toml --output-file requirements-dev.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
