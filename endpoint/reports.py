@@ -11,7 +11,7 @@ from django.db.models import F, Q
 
 from certificates.encryption import encrypt
 from devices import queue, seen
-from devices.models import Command, CommandState, Identity, UnmatchedReport
+from devices.models import Command, CommandState, EnrollmentState, Identity, UnmatchedReport
 from devices.push import push_soon
 from endpoint import unmatched
 from endpoint.exchange import shown
@@ -116,7 +116,8 @@ def take(report: Report, fingerprint: bytes, now: datetime) -> queue.Outcome:
         error_chain=report.error_chain,
         now=now,
     )
-    if outcome.enrollment_id is not None and outcome.channel_known:
+    # A pending claim or a former identity says nothing about the device that is enrolled.
+    if outcome.enrollment_id is not None and outcome.channel_known and outcome.state == EnrollmentState.ENROLLED:
         seen.note(outcome.enrollment_id, now)
     return outcome
 

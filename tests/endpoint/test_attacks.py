@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from certificates.authority import authority_key, ensure_authority
 from certificates.models import Challenge, IssuedCertificate
-from devices import identities, invitations
+from devices import identities, invitations, seen
 from devices.commands import CommandSpec, enqueue
 from devices.models import (
     Command,
@@ -189,6 +189,21 @@ def test_an_archived_certificate_is_sent_home_and_changes_nothing():
     assert current.enrollment.push_magic == "magic"
     assert state(command) is CommandState.QUEUED
     assert not EscrowedSecret.objects.exists()
+
+
+def test_who_is_not_enrolled_does_not_make_the_device_look_alive():
+    former = Phone().enroll()
+    current = Phone(key=device_key(2)).enroll()
+    claim = Phone(key=device_key(3)).get_identity()
+    claim.authenticate()
+    seen.flush()
+    Device.objects.update(last_seen_at=None)
+    former.idle(), claim.idle()
+    seen.flush()
+    assert Device.objects.get().last_seen_at is None
+    current.idle()
+    seen.flush()
+    assert Device.objects.get().last_seen_at is not None
 
 
 # --- user channels -----------------------------------------------------------------------------------------------
