@@ -38,8 +38,9 @@ class Demo:
     portal: Portal
     folder: Path
     had_passcode: set[str] = field(default_factory=set)
-    # Of the run before, on the same folder.
+    # What is known of already; a run on the folder of another goes on from there.
     earlier: list["Event"] = field(default_factory=list)
+    _read: int = 0
 
     @property
     def control(self) -> str:
@@ -100,9 +101,11 @@ class Demo:
 
     def events(self, serial: str = "", event: str = "") -> list[Event]:
         """What has happened so far, in order."""
-        matches = map(FLEET_LINE.match, self.portal.heard())
-        found = [Event(match["serial"], match["event"], match["detail"] or "") for match in matches if match]
-        return [one for one in (*self.earlier, *found) if serial in {"", one.serial} and event in {"", one.event}]
+        fresh = self.portal.heard()[self._read :]
+        self._read += len(fresh)
+        matches = map(FLEET_LINE.match, fresh)
+        self.earlier += [Event(match["serial"], match["event"], match["detail"] or "") for match in matches if match]
+        return [one for one in self.earlier if serial in {"", one.serial} and event in {"", one.event}]
 
     def users_without_plans(self) -> list[str]:
         """Serial numbers of the users who set no passcode unless a test makes them."""
