@@ -23,6 +23,21 @@ def key_file(directory: Path, name: str) -> Path:
     return directory / "keys" / name
 
 
+def occupy(directory: Path) -> bool:
+    """Claim the data folder for this process until it ends; False when another portal runs on it.
+
+    Two that share a folder would share its broker and hand each other's devices around.
+    """
+    descriptor = os.open(directory / "keys" / ".running", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    # Never closed: the kernel lets go of the lock when the process ends, however it ends.
+    return True
+
+
 def prepare() -> None:
     """Make the data folder (0700) and the two keys that the environment does not give (0600)."""
     directory = data_directory()

@@ -20,6 +20,7 @@ from django.db import connection, connections
 
 from certificates.authority import ensure_authority, issue_server
 from devices.groups import ensure_all_group
+from mdmportal import first_start
 from mdmportal.demo_data import is_demo_database, is_demo_folder
 
 # Any number will do, so long as it is this one everywhere.
@@ -36,6 +37,12 @@ def refuse_demo_data(folder: Path) -> None:
         raise StartError(f"{folder} was made by the demo, which trusts a fake Apple. Set PORTAL_DATA_DIR to another.")
     if is_demo_database():
         raise StartError("This database was made by the demo, which trusts a fake Apple. Set DATABASE_URL to another.")
+
+
+def occupy(folder: Path) -> None:
+    """StartError when a portal runs on this data folder already; else it is ours until this process ends."""
+    if not first_start.occupy(folder):
+        raise StartError(f"A portal runs on {folder} already. Stop it first, or set PORTAL_DATA_DIR to another folder.")
 
 
 def prepare_database(now: datetime) -> None:

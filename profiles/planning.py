@@ -210,7 +210,7 @@ class BundlePlan:
         if self.wanted is None or self.wanted.rule != DeliveryRule.TOGETHER:
             return ""
         due = started + PASSCODE_GRACE
-        return f"Passcode {'was due' if due < self.now else 'due'} by about {due:%H:%M} UTC"
+        return f"Passcode {'was due' if due < self.now else 'due'} by about {due:%Y-%m-%d %H:%M} UTC"
 
     # --- what is not ---------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from mdmportal import first_start
 from mdmportal.demo_data import MARKER, is_demo_folder
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -38,6 +39,8 @@ def apply(environ: MutableMapping[str, str], arguments: Sequence[str]) -> None:
     if "--fresh" in arguments:
         if environ.get("DATABASE_URL") or environ.get("DATABASE_URL_FILE"):
             sys.exit("--fresh cannot empty the database of DATABASE_URL: give it an empty one instead.")
+        if (directory / "keys").is_dir() and not first_start.occupy(directory):
+            sys.exit(f"A demo runs on {directory} already. Stop it first.")
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (directory / MARKER).touch()

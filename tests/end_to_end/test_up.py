@@ -50,6 +50,14 @@ def test_no_process_outlives_a_killed_supervisor(tmp_path):
         eventually(lambda: not any(is_alive(pid) for pid in children), patience=30)
 
 
+def test_a_second_portal_on_the_same_folder_is_refused(tmp_path):
+    with running(["up"], tmp_path, **address(free_port())) as portal:
+        portal.wait_for("MDM Portal is up")
+        second = Portal(["up"], clean(tmp_path, **address(free_port())))
+        second.wait_for("already", patience=60)
+        assert second.stop() != 0
+
+
 def test_it_serves_https_by_a_certificate_of_our_own_authority(tmp_path):
     port = free_port()
     with running(["up"], tmp_path, PORTAL_TLS="1", **address(port, "https", "localhost")) as portal:

@@ -68,3 +68,12 @@ def test_pages_for_everybody_have_it(client, page):
 def test_the_device_endpoint_has_none(client):
     assert NAME not in client.put("/mdm/connect", b"<plist/>", content_type="application/xml")
     assert NAME not in client.get("/scep?operation=GetCACaps")
+
+
+def test_a_form_without_its_token_says_what_to_do(db):
+    from django.test import Client
+
+    answer = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "a", "password": "b"})
+    assert answer.status_code == 403
+    assert b"Nothing was" in answer.content
+    assert b"<style" not in answer.content

@@ -222,7 +222,7 @@ def test_together_sends_one_profile_and_shows_when_the_passcode_is_due(device, c
     device.connect()
     row = device.row("whole")
     due = row.acknowledged_at + timedelta(minutes=60)
-    assert (row.state, row.reason) == ("installed", f"Passcode due by about {due:%H:%M} UTC")
+    assert (row.state, row.reason) == ("installed", f"Passcode due by about {due:%Y-%m-%d %H:%M} UTC")
     clock.forward(hours=2)
     device.poll()
     assert device.row("whole").reason.startswith("Passcode was due by about")

@@ -37,6 +37,7 @@ class Command(BaseCommand):
             raise CommandError("--devices: a number from 0 up.")
         try:
             preparation.refuse_real_database()
+            start.occupy(settings.DATA_DIR)
             start.prepare_database(now)
             url = preparation.prepare(settings, now=now, password=password, devices=devices)
         except (start.StartError, EncryptionError) as error:

@@ -21,6 +21,7 @@ class Command(BaseCommand):
         try:
             if not settings.DEMO:
                 start.refuse_demo_data(settings.DATA_DIR)
+            start.occupy(settings.DATA_DIR)
             start.prepare_database(now)
         except (start.StartError, EncryptionError) as error:
             raise CommandError(str(error)) from error
