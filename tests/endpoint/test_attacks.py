@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from certificates.authority import authority_key, ensure_authority
+from certificates.authority import authority_key, ensure_authority, signer
 from certificates.models import Challenge, IssuedCertificate
 from devices import identities, invitations, seen
 from devices.commands import CommandSpec, enqueue
@@ -101,6 +101,24 @@ def test_revoking_one_certificate_leaves_its_predecessor(phone):
 def test_a_revoked_device_comes_back_by_a_new_invitation(phone):
     identities.revoke(row(phone), timezone.now())
     assert Phone(key=device_key(2)).enroll().idle().status_code == 200
+
+
+def test_a_certificate_revoked_at_once_is_not_handed_out_again_to_a_retry():
+    now = timezone.now()
+    secret = invitations.download(invite()[0], now)
+    issued = _scep(pkcs_request(secret, now=now), now).issued
+    identities.revoke(issued, now)
+    assert "used" in _scep(pkcs_request(secret, now=now), now).refused
+    assert IssuedCertificate.objects.filter(purpose="identity").count() == 1
+
+
+def test_the_certificate_that_signs_profiles_may_not_ask_as_a_device():
+    signing, key, _ = signer(timezone.now())
+    impostor = Phone(key=key, certificate=signing)
+    for answer in (impostor.idle(), impostor.check_in("GetToken", {"TokenServiceType": "com.apple.maid"})):
+        assert answer.status_code == 400
+    # 404 is for devices: it would say that the certificate was believed.
+    assert impostor.check_in("DeclarativeManagement", {"Endpoint": "tokens"}).status_code == 400
 
 
 # --- one certificate, one device ---------------------------------------------------------------------------------
