@@ -55,7 +55,7 @@ def test_an_idle_costs_the_same_with_a_long_history(phone, django_assert_max_num
             uuid=str(uuid.uuid4()), enrollment=phone.enrollment, request_type="ProfileList", created_at=now,
             state=CommandState.ACKNOWLEDGED, completed_at=now, handled_at=now,
         )
-        for _ in range(500)
+        for _ in range(10_000)
     )  # fmt: skip
     Command.objects.filter(pk=done.pk).update(state=CommandState.CANCELLED)
     with django_assert_max_num_queries(1 if connection.vendor == "postgresql" else 2):
@@ -335,6 +335,16 @@ def test_an_outage_while_rendering_is_503_and_fails_no_command(phone):
     with connection.execute_wrapper(_profiles_are_gone):
         assert phone.idle().status_code == 503
     assert state(command) is CommandState.SENT
+
+
+def test_lost_keys_are_our_outage_and_fail_no_command(phone, settings):
+    command = queue(phone, "RemoveProfile", {"Identifier": "com.example.vpn"})
+    right = settings.PORTAL_ENCRYPTION_KEYS
+    settings.PORTAL_ENCRYPTION_KEYS = ("d3Jvbmcta2V5LXdyb25nLWtleS13cm9uZy1rZXktd3I=",)
+    assert phone.idle().status_code == 503
+    settings.PORTAL_ENCRYPTION_KEYS = right
+    assert state(command) is CommandState.SENT
+    assert command_in(phone.idle())[1] == command.uuid
 
 
 def _profiles_are_gone(execute, sql, params, many, context):

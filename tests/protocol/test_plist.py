@@ -204,3 +204,9 @@ def test_an_error_never_quotes_the_document():
         loads(b"<plist><integer>topsecret</integer></plist>")
     assert "topsecret" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_file_of_nothing_but_tiny_elements_is_refused_before_it_is_read():
+    body = b"<plist><array>" + b"<dict/>" * 4_000_000 + b"</array></plist>"
+    with pytest.raises(PlistError, match="honest"):
+        loads(body)
