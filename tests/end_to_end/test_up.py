@@ -1,5 +1,6 @@
 """`manage.py up` with real processes: serves, restarts what dies, leaves no orphan, and refuses what would hurt."""
 
+import json
 import os
 import signal
 import ssl
@@ -93,8 +94,9 @@ def test_a_demos_folder_is_refused(tmp_path):
 
 def test_an_administrator_is_made_with_a_password_that_works(tmp_path):
     port = free_port()
-    with running(["up"], tmp_path, **address(port)) as portal:
-        portal.wait_for("MDM Portal is up")
+    with running(["up", "--json"], tmp_path, **address(port)) as portal:
+        up = json.loads(portal.wait_for('"url"'))
+        assert up == {"url": f"http://127.0.0.1:{port}/admin/", "has_administrator": False}
         said = dict(line.split(":", 1) for line in portal.manage("create_admin").splitlines())
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, timeout=10) as client:
             client.get("/admin/login/")

@@ -3,6 +3,7 @@
 manage.py has made its environment (`mdmportal.demo.environment`) before Django read the settings.
 """
 
+import json
 import os
 import secrets
 import sys
@@ -28,6 +29,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--devices", type=int, default=25, metavar="N")
+        parser.add_argument("--json", action="store_true", help="say that it is up as one line of JSON")
         parser.add_argument("--fresh", action="store_true", help="forget the last run")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -53,6 +55,10 @@ class Command(BaseCommand):
         start.before_children()
 
         def announce() -> None:
+            if options["json"]:
+                url = f"{settings.PORTAL_URL}/admin/"
+                self.line(json.dumps({"url": url, "name": "admin", "password": password, "devices": devices}))
+                return
             self.line(
                 f"\n  MDM Portal demo with {devices} simulated devices\n\n"
                 f"  URL:      {settings.PORTAL_URL}/admin/\n  Name:     admin\n  Password: {password}\n\n"

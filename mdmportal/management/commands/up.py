@@ -1,10 +1,11 @@
 """`manage.py up`: the portal, its worker and its beat in one terminal; Ctrl-C stops all."""
 
+import json
 import os
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from certificates.encryption import EncryptionError
@@ -14,6 +15,9 @@ from mdmportal.supervisor import Supervisor
 
 class Command(BaseCommand):
     help = "Run the portal, its worker and its beat in one terminal. Configured by the environment: see .env.example."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="say that it is up as one line of JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.umask(0o077)  # the database file holds what the devices entrusted to us
@@ -32,6 +36,9 @@ class Command(BaseCommand):
         start.before_children()
 
         def announce() -> None:
+            if options["json"]:
+                self.line(json.dumps({"url": f"{settings.PORTAL_URL}/admin/", "has_administrator": administrator}))
+                return
             self.stdout.write(f"\nMDM Portal is up: {settings.PORTAL_URL}/admin/")
             if not administrator:
                 self.stdout.write("No administrator yet. In another terminal: manage.py create_admin")
