@@ -50,13 +50,14 @@ def test_an_idle_costs_one_statement(phone, django_assert_max_num_queries):
 def test_an_idle_costs_the_same_with_a_long_history(phone, django_assert_max_num_queries):
     done = queue(phone)
     now = timezone.now()
-    Command.objects.bulk_create(
+    history = (
         Command(
             uuid=str(uuid.uuid4()), enrollment=phone.enrollment, request_type="ProfileList", created_at=now,
             state=CommandState.ACKNOWLEDGED, completed_at=now, handled_at=now,
         )
         for _ in range(10_000)
     )  # fmt: skip
+    Command.objects.bulk_create(history, batch_size=500)
     Command.objects.filter(pk=done.pk).update(state=CommandState.CANCELLED)
     with django_assert_max_num_queries(1 if connection.vendor == "postgresql" else 2):
         phone.idle()
