@@ -23,8 +23,9 @@ class CertificateAuthorityAdmin(ReadOnlyAdmin):
         return moment(authority.created_at)
 
 
-@admin.register(IssuedCertificate)
 class IssuedCertificateAdmin(ReadOnlyAdmin):
+    """Registered by the room above, which knows what devices lose when a certificate is revoked."""
+
     list_display = ["subject", "purpose", "serial_number", "issued", "ends", "revoked"]
     list_filter = ["purpose", ("revoked_at", admin.EmptyFieldListFilter)]
     search_fields = ["subject", "serial_number"]

@@ -12,7 +12,8 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import QuerySet
 
-from devices import commands, groups, invitations, push, sending
+from certificates.models import IssuedCertificate
+from devices import commands, groups, identities, invitations, push, sending
 from devices.errors import CommandRefused
 from devices.models import Command, Device, DeviceGroup, Enrollment, InventoryKind, Invitation
 from operations import audit
@@ -149,6 +150,16 @@ def invite(
         }
         audit.record(actor, "invitation.create", subject=invitation, now=now, details=details)
     return invitation, token
+
+
+def revoke_certificates(certificates: QuerySet[IssuedCertificate], *, reason: str, actor: Actor, now: datetime) -> int:
+    """Let device identities speak for nobody any more, with all that renewed them; how many were revoked."""
+    count = 0
+    for certificate in certificates.filter(purpose=IssuedCertificate.Purpose.IDENTITY, revoked_at=None):
+        with transaction.atomic():
+            count += identities.revoke(certificate, now)
+            audit.record(actor, "certificate.revoke", subject=certificate, now=now, reason=reason)
+    return count
 
 
 def revoke_invitations(queryset: QuerySet[Invitation], *, reason: str, actor: Actor, now: datetime) -> int:

@@ -2,14 +2,21 @@
 
 from collections.abc import Iterable
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
+from certificates.admin import IssuedCertificateAdmin
+from certificates.models import IssuedCertificate
+from devices import acts
 from devices.admin.device import DeviceAdmin, DeviceGroupAdmin
 from devices.models import Device, DeviceGroup, Enrollment
 from operations.audited import AuditedAdmin
 from operations.background import start_on_commit
+from operations.confirmation import ask
 from profiles.assignment import BATCH
 from profiles.tasks import plan_enrollments
 
@@ -45,3 +52,27 @@ class PlannedDeviceAdmin(Planning, DeviceAdmin):
 @admin.register(DeviceGroup)
 class PlannedDeviceGroupAdmin(Planning, DeviceGroupAdmin):
     """Groups, with a plan after their members changed."""
+
+
+@admin.register(IssuedCertificate)
+class RevocableCertificateAdmin(IssuedCertificateAdmin):
+    """Issued certificates; revoking a device's identity cuts the device off, so it is asked and recorded."""
+
+    actions = ["revoke"]
+
+    @admin.action(description="Revoke…", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[IssuedCertificate]) -> HttpResponse | None:
+        identities = queryset.filter(purpose=IssuedCertificate.Purpose.IDENTITY, revoked_at=None)
+        sentence = (
+            "The devices that hold these identities are not believed any more: they get nothing from the portal until they "
+            "enroll again with a new invitation. What is installed on them stays. This cannot be taken back."
+        )
+        answer = ask(self, request, queryset=identities, action="revoke", title="Revoke identities", sentence=sentence)
+        if isinstance(answer, HttpResponse):
+            return answer
+        count = acts.revoke_certificates(identities, reason=answer.reason, actor=request.user, now=timezone.now())
+        messages.success(request, f"{count} certificates revoked.")
+        return None
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("certificates.change_issuedcertificate")

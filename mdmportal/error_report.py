@@ -3,6 +3,7 @@
 Django hides names such as KEY and PASSWORD; a broker's URL or a webhook's address is a secret too.
 """
 
+import logging
 import re
 from collections.abc import ItemsView
 from types import FrameType
@@ -23,3 +24,11 @@ class ReportFilter(SafeExceptionReporterFilter):
     def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: FrameType) -> ItemsView[str, Any]:
         """None at all: a failed connection's frames hold the database's password, whatever DEBUG is."""
         return {}.items()
+
+
+class WithoutTraceback(logging.Filter):
+    """One line is enough for what any stranger can cause: a request for a host name that is not ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True

@@ -234,11 +234,15 @@ EMAIL_TIMEOUT = 20
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"one_line": {"()": "mdmportal.error_report.WithoutTraceback"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("PORTAL_LOG_LEVEL", "INFO").upper()},
     # httpx logs whole URLs, and an APNs URL holds the device's push token.
-    "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpcore", "hpack")},
+    "loggers": {
+        **{name: {"level": "WARNING"} for name in ("httpx", "httpcore", "hpack")},
+        "django.security.DisallowedHost": {"filters": ["one_line"]},
+    },
 }
 if LOGGING["root"]["level"] not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:  # type: ignore[index]
     LOGGING["root"]["level"] = "INFO"  # type: ignore[index]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.contrib import admin
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -49,6 +50,26 @@ class PortalAdmin(ModelAdmin):
         # Bytes are never a column: keys and answers would be decrypted for every row of a list.
         unread = [field.name for field in self.opts.concrete_fields if isinstance(field, models.BinaryField)]
         return super().get_queryset(request).defer(*unread)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Refuse filters on what no page shows: `?push_magic__startswith=` would let a reader guess it letter by letter."""
+        if not super().lookup_allowed(lookup, value, request):  # type: ignore[arg-type]
+            return False
+        model: Any = self.model
+        for part in lookup.split("__"):
+            shown = self.admin_site._registry.get(model)  # noqa: SLF001 (Django has no public look-up by model)
+            if shown is not None and part in (shown.exclude or ()):
+                return False
+            try:
+                field = model._meta.get_field(part)  # noqa: SLF001 (Django's public Meta API)
+            except FieldDoesNotExist:
+                return True  # a transform or comparison of a field that was looked at already
+            if isinstance(field, models.BinaryField):
+                return False
+            if field.related_model is None:
+                return True
+            model = field.related_model
+        return True
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         # "Devices" instead of Django's "Select device to view".

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from devices.models import Command, CommandState, DeviceGroup, Enrollment, Invitation, Membership
+from devices.models import Command, CommandState, DeviceGroup, Enrollment, Identity, Invitation, Membership
 from mdmportal.celery import app
 from operations.models import AuditEvent
 from profiles.models import Assignment, Bundle, Installation, Payload, Revision
@@ -160,6 +160,32 @@ def test_an_invitation_is_revoked_after_confirmation(root, rows):
     act(root, where, "revoke", rows.invitation, **confirmed(1))
     assert Invitation.objects.get().revoked_at is not None
     assert len(events("invitation.revoke")) == 1
+
+
+def test_an_identity_is_revoked_after_confirmation_and_its_device_is_cut_off(root, rows):
+    identity = Identity.objects.get(enrollment=rows.enrollment)
+    where = "admin:certificates_issuedcertificate_changelist"
+    assert act(root, where, "revoke", identity.certificate, **confirmed(3)).status_code == 400
+    assert Identity.objects.filter(pk=identity.pk).exists()
+    act(root, where, "revoke", identity.certificate, **confirmed(1))
+    assert not Identity.objects.filter(pk=identity.pk).exists()
+    assert len(events("certificate.revoke")) == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "lookup"),
+    [
+        ("admin:devices_enrollment_changelist", "push_magic__startswith"),
+        ("admin:devices_enrollment_changelist", "token"),
+        ("admin:devices_command_changelist", "enrollment__push_magic__startswith"),
+        ("admin:certificates_issuedcertificate_changelist", "private_key_pem__startswith"),
+    ],
+)
+def test_what_no_page_shows_cannot_be_guessed_by_filtering(rows, page, lookup):
+    client = Client()
+    client.force_login(reader())
+    assert client.get(reverse(page), {lookup: "a"}).status_code == 400
+    assert client.get(reverse(page), {"id__gt": "0"}).status_code == 200
 
 
 def test_an_invitation_shows_its_link_once(root, rows, settings):

@@ -41,3 +41,9 @@ def test_a_variable_of_the_process_is_not_taken_for_a_header():
     cut = CutEnvironment(application, {"HTTP_PROXY": "http://user:secret@proxy.example.com"})
     list(cut({"HTTP_PROXY": "http://user:secret@proxy.example.com", "HTTP_HOST": "x"}, lambda *_: None))
     assert seen == {"HTTP_HOST": "x"}
+
+
+def test_a_request_for_a_foreign_host_name_is_one_line_in_the_log(client, caplog):
+    assert client.get("/admin/login/", headers={"host": "stranger.example.com"}).status_code == 400
+    (record,) = [record for record in caplog.records if record.name == "django.security.DisallowedHost"]
+    assert record.exc_info is None
