@@ -1,9 +1,7 @@
 """Overlapping connects on real threads and real connections, on either database."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from threading import Barrier
 
 import pytest
 from django.db import connection
@@ -14,25 +12,10 @@ from devices.models import Command, CommandState
 from devices.queue import Outcome
 from protocol.reports import Status
 from tests.devices.queue_rows import enrolled, queued
+from tests.devices.racing import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THREADS = 6
-
-
-def at_once(*acts: Callable[[], Outcome]) -> list[Outcome]:
-    """Run all acts in threads that start together, each on a connection of its own."""
-    start = Barrier(len(acts))
-
-    def run(act: Callable[[], Outcome]) -> Outcome:
-        connection.ensure_connection()
-        start.wait(30)
-        try:
-            return act()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(run, acts))
 
 
 def saying(

@@ -26,7 +26,8 @@ from devices.models import (
     UnmatchedReport,
 )
 from devices.sending import send
-from tests.certificates.requests import device_key, pkcs_request, renewal_request
+from tests.certificates.requests import device_key, pkcs_request
+from tests.endpoint.deeds import queue, renewed, row, second, state
 from tests.endpoint.phone import TOPIC, Phone, command_in, invite, push_certificate
 
 pytestmark = pytest.mark.django_db
@@ -37,32 +38,6 @@ USER = "11111111-2222-3333-4444-555555555555"
 @pytest.fixture
 def phone():
     return Phone().enroll()
-
-
-def second(**more):
-    return Phone(udid="SECOND", key=device_key(2), **more)
-
-
-def queue(phone, request_type="RestartDevice", **more):
-    spec = CommandSpec(enrollment_id=phone.enrollment.pk, request_type=request_type, origin="test", **more)
-    return enqueue([spec], timezone.now())[0]
-
-
-def state(command):
-    return CommandState(Command.objects.get(pk=command.pk).state)
-
-
-def renewed(phone, key):
-    """The phone with the certificate that a SCEP RenewalReq of its own brought."""
-    exchange = renewal_request(phone.certificate, phone.key, now=timezone.now(), key=key)
-    answer = phone.client.generic("POST", "/scep?operation=PKIOperation", exchange.message)
-    return Phone(udid=phone.udid, key=key, certificate=exchange.read(answer.content))
-
-
-def row(phone):
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    return IssuedCertificate.objects.get(sha256=phone.certificate.fingerprint(SHA256()))
 
 
 # --- revocation ------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from certificates.models import Challenge, IssuedCertificate
 from devices import escrow, identities
-from devices.commands import CommandSpec, enqueue
 from devices.enrollment import MOST_USERS
 from devices.models import (
     Command,
@@ -26,7 +25,8 @@ from devices.models import (
 )
 from endpoint import reports, unmatched, views
 from protocol.scep import self_signed
-from tests.certificates.requests import device_key, renewal_request
+from tests.certificates.requests import device_key
+from tests.endpoint.deeds import queue, renewed, row, second
 from tests.endpoint.phone import Phone, command_in, invite, push_certificate
 
 pytestmark = pytest.mark.django_db
@@ -36,32 +36,6 @@ UNLOCK_TOKEN = EscrowedSecret.Kind.UNLOCK_TOKEN
 @pytest.fixture
 def phone():
     return Phone().enroll()
-
-
-def second(**more):
-    return Phone(udid="SECOND", key=device_key(2), **more)
-
-
-def queue(phone, request_type="RestartDevice", **more):
-    spec = CommandSpec(enrollment_id=phone.enrollment.pk, request_type=request_type, origin="test", **more)
-    return enqueue([spec], timezone.now())[0]
-
-
-def state(command):
-    return CommandState(Command.objects.get(pk=command.pk).state)
-
-
-def renewed(phone, key):
-    """The phone with the certificate that a SCEP RenewalReq of its own brought."""
-    exchange = renewal_request(phone.certificate, phone.key, now=timezone.now(), key=key)
-    answer = phone.client.generic("POST", "/scep?operation=PKIOperation", exchange.message)
-    return Phone(udid=phone.udid, key=key, certificate=exchange.read(answer.content))
-
-
-def row(phone):
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    return IssuedCertificate.objects.get(sha256=phone.certificate.fingerprint(SHA256()))
 
 
 def test_one_challenge_renewed_again_and_again_cannot_fill_the_list_of_devices():

@@ -1,37 +1,19 @@
 """Plans, polls and answers at once, on real threads and connections: nothing is sent twice, nothing is lost."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
-from django.db import connection
 
 from devices.groups import ensure_all_group
 from devices.models import Command
 from profiles import assignment, gate
 from profiles.models import Bundle, Installation
 from profiles.publishing import publish
+from tests.devices.racing import at_once
 from tests.profiles.fleet import PASSCODE, VPN, Clock, FakeDevice, bundle_of, enrollments, payload
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("signing")]
 DEVICES = 12
-
-
-def at_once(*acts: Callable[[], object]) -> list[object]:
-    """Run all acts in threads that start together, each on a connection of its own."""
-    start = Barrier(len(acts))
-
-    def run(act: Callable[[], object]) -> object:
-        connection.ensure_connection()
-        start.wait(30)
-        try:
-            return act()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(run, acts))
 
 
 @pytest.fixture
