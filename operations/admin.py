@@ -1,16 +1,24 @@
-"""Admin pages of audit events, operations and alerts: read, search, resolve."""
+"""Admin pages of audit events, operations and alerts: read, search, watch, resolve."""
 
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from operations import alerts, audit
 from operations.models import Alert, AuditEvent, Operation
 from portal_ui.admin import ReadOnlyAdmin, moment
+
+FAILURES_SHOWN = 100
+# Seconds between two looks at an operation that is still running.
+WATCH_INTERVAL = 5
+# Where an operation's subjects are shown, by the first word of its kind: above this room, so by name.
+SUBJECT_PAGES = {"command": "device_page"}
 
 
 @admin.register(AuditEvent)
@@ -37,12 +45,59 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
 @admin.register(Operation)
 class OperationAdmin(ReadOnlyAdmin):
-    list_display = ["title", "kind", "state", "total", "done", "failed", "when"]
+    """Whoever started an operation may watch it, also without the right to see everybody's."""
+
+    list_display = ["title", "standing", "done", "failed", "total", "created_by", "when"]
+    list_select_related = ["created_by"]
     list_filter = ["state", "kind"]
+    search_fields = ["title"]
+    fields = ["standing", "progress", "created_by", "when", "until"]
+    change_form_template = "operations/operation_change_form.html"
+
+    @admin.display(description="state", ordering="state")
+    def standing(self, operation: Operation) -> SafeString:
+        pill = '<span class="portal-pill portal-{}">{}</span>'
+        return format_html(pill, operation.state, operation.get_state_display())
+
+    @admin.display(description="progress")
+    def progress(self, operation: Operation) -> SafeString:
+        settled = operation.done + operation.failed
+        return format_html(
+            '<progress class="portal-progress" max="{}" value="{}">{} of {}</progress> '
+            "{} done, {} failed, {} waiting, of {}",
+            operation.total or 1,
+            settled if operation.total else 1,
+            settled,
+            operation.total,
+            operation.done,
+            operation.failed,
+            operation.total - settled,
+            operation.total,
+        )
 
     @admin.display(description="started", ordering="created_at")
     def when(self, operation: Operation) -> SafeString | str:
         return moment(operation.created_at)
+
+    @admin.display(description="finished")
+    def until(self, operation: Operation) -> SafeString | str:
+        return moment(operation.finished_at) if operation.finished_at else "not yet"
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        own = obj is not None and obj.created_by_id is not None and obj.created_by_id == request.user.pk
+        return own or super().has_view_permission(request, obj)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        operation: Operation | None = kwargs.get("obj")
+        if operation is not None:
+            page = SUBJECT_PAGES.get(operation.kind.partition(".")[0])
+            failed = operation.items.failed()[:FAILURES_SHOWN]
+            context["failures"] = [(item, reverse(page, args=[item.subject_id]) if page else "") for item in failed]
+            context["more_failures"] = max(operation.failed - FAILURES_SHOWN, 0)
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        if operation is not None and operation.finished_at is None:
+            answer["Refresh"] = str(WATCH_INTERVAL)
+        return answer
 
 
 @admin.register(Alert)

@@ -5,11 +5,13 @@ An audit event records what a human did, append-only and chained by hash; what d
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.db import models
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import models, transaction
 
 
 class AppendOnlyError(Exception):
@@ -67,13 +69,45 @@ class AuditEvent(models.Model):
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
+class OperationQuerySet(models.QuerySet["Operation"]):
+    def begin(
+        self,
+        kind: str,
+        *,
+        title: str,
+        items: Mapping[int, str],
+        actor: AbstractBaseUser | AnonymousUser | None,
+        now: datetime,
+    ) -> "Operation":
+        """Write down what is to be done before any of it is; `items` are the subjects' ids and labels."""
+        with transaction.atomic():
+            operation = self.create(
+                kind=kind,
+                title=title[:255],
+                created_at=now,
+                created_by_id=actor.pk if actor is not None else None,
+                total=len(items),
+                worked_at=now,
+            )
+            rows = [OperationItem(operation=operation, subject_id=pk, label=label) for pk, label in items.items()]
+            OperationItem.objects.bulk_create(rows, batch_size=500)
+        return operation
+
+    def unfinished(self) -> "OperationQuerySet":
+        return self.filter(finished_at=None)
+
+    def quiet(self, before: datetime) -> "OperationQuerySet":
+        """Those at which nobody has worked since `before`: whoever did was stopped, or never started."""
+        return self.filter(models.Q(worked_at=None) | models.Q(worked_at__lt=before))
+
+
 class Operation(models.Model):
-    """A bulk act with a progress bar: total, done, failed, state."""
+    """A bulk act with a progress bar. The items are the truth; `tally` sums them up for lists and pages."""
 
     class State(models.TextChoices):
         RUNNING = "running"
         DONE = "done"
-        FAILED = "failed"
+        FAILED = "failed", "Done with failures"
 
     kind = models.CharField(max_length=64)
     title = models.CharField(max_length=255)
@@ -84,13 +118,77 @@ class Operation(models.Model):
     failed = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=16, choices=State.choices, default=State.RUNNING)
     finished_at = models.DateTimeField(null=True, blank=True)
-    errors = models.JSONField(default=list)
+    worked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OperationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
 
     def __str__(self) -> str:
         return self.title
+
+    def tally(self, now: datetime) -> None:
+        """Sum up the items; the operation is finished once none of them waits."""
+        states = OperationItem.State
+        with transaction.atomic():
+            # The lock closes the race of two tallies, of which the staler one could be written last.
+            self.refresh_from_db(from_queryset=Operation.objects.select_for_update(no_key=True))
+            counted = self.items.order_by().aggregate(
+                total=models.Count("pk"),
+                done=models.Count("pk", filter=models.Q(state=states.DONE)),
+                failed=models.Count("pk", filter=models.Q(state=states.FAILED)),
+            )
+            self.total, self.done, self.failed = counted["total"], counted["done"], counted["failed"]
+            self.worked_at = now
+            if self.done + self.failed == self.total:
+                self.state = self.State.FAILED if self.failed else self.State.DONE
+                self.finished_at = self.finished_at or now
+            self.save(update_fields=["total", "done", "failed", "state", "worked_at", "finished_at"])
+
+
+class OperationItemQuerySet(models.QuerySet["OperationItem"]):
+    def waiting(self) -> "OperationItemQuerySet":
+        return self.filter(state=OperationItem.State.WAITING)
+
+    def failed(self) -> "OperationItemQuerySet":
+        return self.filter(state=OperationItem.State.FAILED)
+
+
+class OperationItem(models.Model):
+    """One subject of an operation, such as a device: still to be done, done, or why not."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        DONE = "done"
+        FAILED = "failed"
+
+    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="items")
+    # No foreign key: what it names lives in a layer above, and an operation outlives it.
+    subject_id = models.BigIntegerField()
+    label = models.CharField(max_length=400)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
+    sentence = models.TextField(blank=True)
+
+    objects = OperationItemQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["operation", "subject_id"], name="one_item_per_subject")]
+        indexes = [models.Index(fields=["operation", "state"], name="operation_item_state")]
+
+    def __str__(self) -> str:
+        return self.label
+
+    def claim(self) -> bool:
+        """Mark as done in the transaction that does it; False when somebody else was first."""
+        # The condition closes the race of two workers that read the same waiting item: one UPDATE matches.
+        return OperationItem.objects.waiting().filter(pk=self.pk).update(state=self.State.DONE) == 1
+
+    def fail(self, sentence: str) -> None:
+        """Say why it cannot be done; only for whoever has claimed it, in the same transaction."""
+        self.state, self.sentence = self.State.FAILED, sentence
+        self.save(update_fields=["state", "sentence"])
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
