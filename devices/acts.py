@@ -1,37 +1,23 @@
-"""What people do to devices: each act asks the queue, tells which devices refused and why, and leaves an audit event.
+"""What people do to devices: each act is done by the queue or another use case and leaves an audit event.
 
-The admin's actions and the device page are doors to these functions. What devices do by themselves is not here.
+The admin's actions and the device page are doors to these functions. Commands to many devices are `devices.bulk`;
+what devices do by themselves is not here.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import QuerySet
 
 from certificates.models import IssuedCertificate
-from devices import commands, groups, identities, invitations, push, sending
-from devices.errors import CommandRefused
+from devices import commands, groups, identities, invitations, push
 from devices.models import Command, Device, DeviceGroup, Enrollment, InventoryKind, Invitation
 from operations import audit
 from operations.audit import Actor
 
-# Apple's keys for the values a confirmation page asks for.
-KEYS = {"message": "Message", "phone_number": "PhoneNumber", "pin": "PIN"}
-SECRET_KEYS = frozenset({"PIN"})
 REFRESHED = (InventoryKind.DEVICE_INFORMATION, InventoryKind.SECURITY_INFO, InventoryKind.PROFILE_LIST)
-
-
-@dataclass(frozen=True, slots=True)
-class ActOutcome:
-    """How many of how many devices the act reached, and a sentence for each that it did not."""
-
-    total: int
-    sent: int
-    refused: tuple[str, ...]
 
 
 def full_name(device: Device) -> str:
@@ -45,36 +31,8 @@ def channels(devices: QuerySet[Device]) -> QuerySet[Enrollment]:
     return Enrollment.objects.enrolled().device_channel().filter(device__in=devices).select_related("device")
 
 
-def send_to_devices(
-    devices: QuerySet[Device], request_type: str, *, values: Mapping[str, Any], reason: str, actor: Actor, now: datetime
-) -> ActOutcome:
-    """Queue one command per device; a device that cannot take it is named and stops none of the others."""
-    params = {KEYS[name]: value for name, value in values.items() if value}
-    shown = {key: "(kept secret)" if key in SECRET_KEYS else value for key, value in params.items()}
-    reached = {enrollment.device_id: enrollment for enrollment in channels(devices)}
-    sent, refused = 0, []
-    for device in devices:
-        if device.pk not in reached:
-            refused.append(f"{full_name(device)} is not enrolled.")
-            continue
-        try:
-            with transaction.atomic():
-                command = sending.send(reached[device.pk], request_type, params, origin=_origin(actor, reason), now=now)
-                audit.record(
-                    actor,
-                    f"command.{request_type}",
-                    subject=device,
-                    now=now,
-                    reason=reason,
-                    details={"uuid": command.uuid, **shown},
-                )
-            sent += 1
-        except CommandRefused as error:
-            refused.append(f"{full_name(device)}: {error.reason}")
-    return ActOutcome(total=sent + len(refused), sent=sent, refused=tuple(refused))
-
-
-def _origin(actor: Actor, reason: str) -> str:
+def origin(actor: Actor, reason: str) -> str:
+    """Who asked for a command, and why, as its own page shows it."""
     name = actor.get_username() if actor is not None else "command line"
     return f"{name}: {reason}"[:255] if reason else name
 
@@ -83,25 +41,23 @@ def push_now(devices: QuerySet[Device], *, actor: Actor, now: datetime) -> int:
     """Push to every channel of the devices at once; how many channels."""
     pks = list(Enrollment.objects.enrolled().filter(device__in=devices).values_list("pk", flat=True))
     push.push_soon(pks, now)
-    _record_each(devices, "device.push", actor=actor, now=now)
+    audit.record_each(actor, "device.push", subjects=devices, now=now)
     return len(pks)
 
 
 def refresh_inventory(devices: QuerySet[Device], *, actor: Actor, now: datetime) -> int:
     """Ask the devices for their facts again; questions already open are not asked twice."""
     pks = list(channels(devices).values_list("pk", flat=True))
-    asked = sum(len(commands.enqueue_once(pks, kind, origin=_origin(actor, ""), now=now)) for kind in REFRESHED)
-    _record_each(devices, "device.refresh", actor=actor, now=now)
+    asked = sum(len(commands.enqueue_once(pks, kind, origin=origin(actor, ""), now=now)) for kind in REFRESHED)
+    audit.record_each(actor, "device.refresh", subjects=devices, now=now)
     return asked
 
 
 def confirm_memberships(devices: QuerySet[Device], *, reason: str, actor: Actor, now: datetime) -> int:
     """Let the suspended group memberships of re-enrolled devices count again."""
-    count = 0
-    for device in devices:
-        with transaction.atomic():
-            count += groups.confirm_memberships(device)
-            audit.record(actor, "device.confirm_memberships", subject=device, now=now, reason=reason)
+    with transaction.atomic():
+        count = groups.confirm_memberships(devices)
+        audit.record_each(actor, "device.confirm_memberships", subjects=devices, now=now, reason=reason)
     return count
 
 
@@ -171,8 +127,3 @@ def revoke_invitations(queryset: QuerySet[Invitation], *, reason: str, actor: Ac
             audit.record(actor, "invitation.revoke", subject=invitation, now=now, reason=reason)
         count += 1
     return count
-
-
-def _record_each(devices: Iterable[Device], action: str, *, actor: Actor, now: datetime) -> None:
-    for device in devices:
-        audit.record(actor, action, subject=device, now=now)

@@ -285,7 +285,7 @@ def _settle_memberships(channel: Enrollment, now: datetime) -> None:
     device, invitation = channel.device, channel.invitation
     before = Enrollment.objects.filter(device=device, parent=None).exclude(enrolled_at=None).exclude(pk=channel.pk)
     if invitation is not None and invitations.names(invitation, device.serial_number):
-        groups.confirm_memberships(device)
+        groups.confirm_memberships([device])
     elif before.exists():
         groups.suspend_memberships(device, now)
     if invitation is not None:

@@ -55,9 +55,9 @@ def suspend_memberships(device: Device, now: datetime) -> int:
     return Membership.objects.filter(device=device, suspended_at=None).update(suspended_at=now)
 
 
-def confirm_memberships(device: Device) -> int:
-    """Somebody vouches that this still is the device it was: its memberships count again. How many did not."""
-    return _resume(Membership.objects.filter(device=device))
+def confirm_memberships(devices: Iterable[Device]) -> int:
+    """Somebody vouches that these still are the devices they were: their memberships count again. How many did not."""
+    return _resume(Membership.objects.filter(device__in=devices))
 
 
 def group_ids_by_device(device_ids: Sequence[int]) -> dict[int, set[int]]:

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from devices import apns, expiring
+from devices import apns, bulk, expiring
 from devices.models import Command, CommandState
 from devices.push import chunks, due, go_quiet
 from operations.background import start_on_commit
@@ -34,6 +34,20 @@ def expire_commands() -> None:
     """Close open commands past their end."""
     now = timezone.now()
     Command.objects.expired(now).update(state=CommandState.EXPIRED, completed_at=now)
+
+
+@shared_task
+def run_bulk(operation_pk: int) -> None:
+    """Send the next commands of a bulk operation, and start again for the rest."""
+    if bulk.run(operation_pk, timezone.now()):
+        start_on_commit(run_bulk, operation_pk)
+
+
+@shared_task
+def run_bulks() -> None:
+    """Find the bulk operations that were left unfinished, and fan out."""
+    for operation_pk in bulk.abandoned(timezone.now()):
+        start_on_commit(run_bulk, operation_pk)
 
 
 @shared_task

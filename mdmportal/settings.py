@@ -272,6 +272,8 @@ CELERY_BEAT_SCHEDULE = {
     "handle-reports": {"task": "endpoint.tasks.handle_reports", "schedule": SWEEP_INTERVAL},
     # pushes that a crash or an outage left, and devices that still have open commands
     "push-due": {"task": "devices.tasks.push_due", "schedule": SWEEP_INTERVAL},
+    # bulk operations that a crash or a lost message left unfinished
+    "run-bulks": {"task": "devices.tasks.run_bulks", "schedule": SWEEP_INTERVAL},
     # the gate: ask devices whose verdict is due
     "poll-due": {"task": "profiles.tasks.poll_due", "schedule": SWEEP_INTERVAL},
     # from wish to proof: heals whatever a lost message or a crash left undone

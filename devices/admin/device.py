@@ -7,12 +7,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from devices import acts
+from devices import acts, bulk
 from devices.models import Device, DeviceGroup
 from operations.audited import AuditedAdmin
 from operations.confirmation import ConfirmationForm, ask
@@ -118,19 +119,15 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
 
     def _act(
         self, request: HttpRequest, queryset: QuerySet[Device], *, request_type: str, **words: Any
-    ) -> HttpResponse | None:
-        """Ask, then send `request_type` to every selected device; each device's outcome is told."""
+    ) -> HttpResponse:
+        """Ask, then send `request_type` to every selected device; the operation's page tells each outcome."""
         answer = ask(self, request, queryset=queryset, describe=acts.full_name, **words)
         if isinstance(answer, HttpResponse):
             return answer
-        outcome = acts.send_to_devices(
+        operation = bulk.start(
             queryset, request_type, values=answer.values, reason=answer.reason, actor=request.user, now=timezone.now()
         )
-        if outcome.sent:
-            messages.success(request, f"{request_type} queued for {outcome.sent} of {outcome.total} devices.")
-        for sentence in outcome.refused[:20]:
-            messages.error(request, sentence)
-        return None
+        return redirect("admin:operations_operation_change", operation.pk)
 
     @admin.action(description="Push now", permissions=["push"])
     def push_now(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
@@ -143,7 +140,7 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
         messages.success(request, f"{count} questions queued; answers arrive as the devices check in.")
 
     @admin.action(description="Lock…", permissions=["lock"])
-    def lock(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+    def lock(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
         return self._act(
             request,
             queryset,
@@ -155,7 +152,7 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
         )
 
     @admin.action(description="Restart…", permissions=["restart"])
-    def restart(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+    def restart(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
         return self._act(
             request,
             queryset,
@@ -166,7 +163,7 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
         )
 
     @admin.action(description="Clear passcode…", permissions=["clear_passcode"])
-    def clear_passcode(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+    def clear_passcode(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
         return self._act(
             request,
             queryset,
@@ -177,7 +174,7 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
         )
 
     @admin.action(description="Erase…", permissions=["erase"])
-    def erase(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+    def erase(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
         return self._act(
             request,
             queryset,

@@ -1,5 +1,6 @@
 """Tables of the devices app, one module a theme; everything is imported from here."""
 
+from devices.models.bulk import BulkCommand
 from devices.models.command import OPEN_BELOW, Command, CommandState, UnmatchedReport
 from devices.models.delivery import Delivery, DeliveryQuerySet, LadderState
 from devices.models.device import Device, DeviceGroup, Membership, Platform
@@ -9,6 +10,7 @@ from devices.models.invitation import Invitation, InvitationDownload
 
 __all__ = [
     "OPEN_BELOW",
+    "BulkCommand",
     "Command",
     "CommandState",
     "Delivery",

@@ -167,7 +167,7 @@ def test_an_operator_brings_suspended_memberships_back(now: datetime) -> None:
     new, _ = enroll(now)
     known = new.enrollment.device
     assert group.pk not in groups.group_ids_by_device([known.pk])[known.pk]
-    assert groups.confirm_memberships(known) == 1
+    assert groups.confirm_memberships([known]) == 1
     assert group.pk in groups.group_ids_by_device([known.pk])[known.pk]
 
 

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, Permission
 
 from certificates.models import CertificateAuthority, IssuedCertificate, PushCertificate
 from devices.models import (
+    BulkCommand,
     Command,
     Device,
     DeviceGroup,
@@ -64,7 +65,13 @@ def furnish(now) -> SimpleNamespace:
     _records(rows, now)
     _bundle(rows, now)
     rows.alert = Alert.objects.create(key="k", title=HOSTILE, text=HOSTILE, raised_at=now)
-    rows.operation = Operation.objects.create(kind="k", title=HOSTILE, created_at=now)
+    items = {device.pk: HOSTILE}
+    rows.operation = Operation.objects.begin("command.DeviceLock", title=HOSTILE, items=items, actor=None, now=now)
+    rows.operation.items.get().fail(HOSTILE)
+    rows.operation.tally(now)
+    BulkCommand.objects.create(
+        operation=rows.operation, request_type="DeviceLock", params=dumps({"PIN": SECRET}), reason=HOSTILE
+    )
     rows.event = audit.record(None, "device.lock", subject=device, now=now, reason=HOSTILE, details={"why": HOSTILE})
     rows.role = Group.objects.create(name=HOSTILE)
     return rows

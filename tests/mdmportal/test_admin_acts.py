@@ -4,15 +4,16 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from devices.models import Command, CommandState, DeviceGroup, Enrollment, Identity, Invitation, Membership
-from mdmportal.celery import app
-from operations.models import AuditEvent
+from devices.models import BulkCommand, Command, CommandState, DeviceGroup, Enrollment, Identity, Invitation, Membership
+from operations.models import AuditEvent, Operation
 from profiles.models import Assignment, Bundle, Installation, Payload, Revision
 from tests.mdmportal.admin_rows import SECRET_BYTES, administrator, furnish, reader
+from tests.published import published
 
 pytestmark = pytest.mark.django_db
 DEVICES = "admin:devices_device_changelist"
@@ -77,7 +78,9 @@ def test_a_confirmed_act_queues_one_command_and_is_recorded(root, rows, action, 
     # A Mac can do all of them, without supervision.
     type(rows.device).objects.update(platform="iOS", is_supervised=True)
     response = act(root, DEVICES, action, rows.device, **confirmed(1))
-    assert response.status_code == 302
+    operation = Operation.objects.latest("pk")
+    assert response["Location"] == reverse("admin:operations_operation_change", args=[operation.pk])
+    assert (operation.title, operation.created_by.username) == (f"{request_type}: because", "root")
     command = Command.objects.get()
     assert (command.request_type, command.state) == (request_type, CommandState.QUEUED)
     assert command.origin == "root: because"
@@ -93,14 +96,23 @@ def test_a_pin_is_queued_but_neither_recorded_nor_shown(root, rows):
     [event] = events("command.DeviceLock")
     assert "271828" not in str(event.details)
     assert event.details["Message"] == "Call us"
-    assert b"271828" not in root.get(reverse("device_page", args=[rows.device.pk])).content
+    operation = reverse("admin:operations_operation_change", args=[Operation.objects.latest("pk").pk])
+    for page in (
+        operation,
+        reverse("device_page", args=[rows.device.pk]),
+        reverse("admin:operations_operation_changelist"),
+    ):
+        assert b"271828" not in root.get(page).content
+    assert bytes(BulkCommand.objects.latest("pk").params) == b""
 
 
 def test_a_device_that_is_not_enrolled_is_named(root, rows):
     enroll_only(rows, state="checked_out")
     response = act(root, DEVICES, "lock", rows.device, **confirmed(1))
     assert not Command.objects.exists()
-    assert "is not enrolled" in str(next(iter(response.wsgi_request._messages)))
+    page = root.get(response["Location"]).content.decode()
+    assert "The device is not enrolled." in page
+    assert reverse("device_page", args=[rows.device.pk]) in page
 
 
 @pytest.mark.parametrize("action", [*ACTS, "push_now", "refresh_inventory", "confirm_memberships"])
@@ -124,6 +136,40 @@ def test_the_right_to_restart_is_no_right_to_erase(rows):
     assert not Command.objects.exists()
     act(client, DEVICES, "restart", rows.device, **confirmed(1))
     assert Command.objects.get().request_type == "RestartDevice"
+
+
+def test_whoever_started_an_operation_may_watch_that_one_only(rows, now):
+    client, user = Client(), get_user_model().objects.create(username="desk", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_device", "restart_device"]))
+    client.force_login(user)
+    enroll_only(rows)
+    response = act(client, DEVICES, "restart", rows.device, **confirmed(1))
+    assert b"1 done, 0 failed, 0 waiting, of 1" in client.get(response["Location"]).content
+    assert client.get(reverse("admin:operations_operation_change", args=[rows.operation.pk])).status_code == 403
+    assert client.get(reverse("admin:operations_operation_changelist")).status_code == 403
+
+
+def test_an_operation_shows_its_progress_and_the_first_failures(root, now):
+    items = {number: f"phone {number}" for number in range(200)}
+    operation = Operation.objects.begin("command.DeviceLock", title="Lock", items=items, actor=None, now=now)
+    for item in operation.items.waiting()[:130]:
+        item.claim()
+        if item.subject_id >= 10:
+            item.fail("It has no screen.")
+    operation.tally(now)
+    page = reverse("admin:operations_operation_change", args=[operation.pk])
+    response = root.get(page)
+    html = response.content.decode()
+    assert '<progress class="portal-progress" max="200" value="130">' in html
+    assert "10 done, 120 failed, 70 waiting, of 200" in html
+    assert html.count("It has no screen.") == 100
+    assert f'<a href="{reverse("device_page", args=[10])}">phone 10</a>' in html
+    assert "and 20 more" in html
+    assert response["Refresh"] == "5"
+    for item in operation.items.waiting():
+        item.claim()
+    operation.tally(now)
+    assert "Refresh" not in root.get(page)
 
 
 def test_push_and_refresh_take_one_click(root, rows):
@@ -331,16 +377,3 @@ def test_a_change_of_a_groups_members_plans_them_at_once(root, rows, django_capt
         root.post(where, {"name": "Floor 3", "description": "", "add": rows.device.serial_number, "remove": ""})
     channel = Enrollment.objects.enrolled().device_channel().get(device=rows.device)
     assert ("profiles.tasks.plan_enrollments", [[channel.pk]]) in published()
-
-
-def published():
-    """Name and arguments of every message in the broker."""
-    found = []
-    with app.connection_for_read() as connection, connection.SimpleQueue("celery") as waiting:
-        while True:
-            try:
-                message = waiting.get(block=False)
-            except waiting.Empty:
-                return found
-            message.ack()
-            found.append((message.headers["task"], message.payload[0]))

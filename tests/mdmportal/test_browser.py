@@ -125,7 +125,7 @@ def test_erasing_needs_the_right_number(browser, home, rows, session, size, scri
         assert not Command.objects.filter(request_type="EraseDevice").exists()
         page.get_by_label("How many").fill("1")
         page.get_by_role("button", name="Erase devices").click()
-        assert "EraseDevice queued for 1 of 1 devices" in page.inner_text(".messagelist")
+        assert "1 done, 0 failed, 0 waiting, of 1" in page.inner_text("#content")
     command = Command.objects.get(request_type="EraseDevice")
     assert command.enrollment == rows.enrollment
     event = AuditEvent.objects.filter(object_id=str(rows.device.pk)).order_by("-pk").first()
