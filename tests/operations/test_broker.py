@@ -103,7 +103,9 @@ def test_a_real_worker_goes_on_after_rubbish(tmp_path, monkeypatch):
     leave_a_file.delay("before")
     arguments = [sys.executable, "-m", "celery", "-A", "tests.operations.broker_worker", "worker", "-P", "threads"]
     log = (tmp_path / "log").open("wb")
-    worker = subprocess.Popen([*arguments, "-c", "2"], cwd=ROOT, env=dict(os.environ), stdout=log, stderr=log)
+    # Celery would read the tests' Django settings, which name another broker.
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    worker = subprocess.Popen([*arguments, "-c", "2"], cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         wait_for(tmp_path / "before", worker)
         (folder / "torn-while-it-runs").write_bytes(RUBBISH["torn"])
