@@ -60,6 +60,9 @@ class CurlDevice:
     def enroll_identity(self, cipher: str) -> None:
         scep = self.payloads["com.apple.security.scep"]["PayloadContent"]
         tool("curl", "-sSf", "-o", self.folder / "ca.der", scep["URL"] + "?operation=GetCACert")
+        # strongSwan's own GetCACert must come to the same certificate.
+        tool("pki", "--scepca", "--url", scep["URL"], "--caout", self.folder / "scepca.der")
+        assert (self.folder / "scepca.der").read_bytes() == (self.folder / "ca.der").read_bytes()
         tool("openssl", "genrsa", "-traditional", "-out", self.folder / "key.pem", "2048")
         tool(
             "openssl",
