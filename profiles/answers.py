@@ -6,7 +6,6 @@ What cannot be read says nothing: it neither proves nor disproves. Devices are h
 from collections import defaultdict
 
 from devices.compliance import ProfileListFact, SecurityFact
-
 from devices.models import Inventory
 from protocol.errors import PlistError
 from protocol.plist import PlistValue, loads_dict
