@@ -3,10 +3,9 @@
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
-from certificates.models import CertificateAuthority, IssuedCertificate, PushCertificate
-from portal_ui.admin import ReadOnlyAdmin, Tools, moment
+from certificates.models import CertificateAuthority, PushCertificate
+from portal_ui.admin import ReadOnlyAdmin, Tools, moment_column
 
 
 @admin.register(CertificateAuthority)
@@ -14,13 +13,8 @@ class CertificateAuthorityAdmin(ReadOnlyAdmin):
     list_display = ["name", "ends", "created"]
     exclude = ["certificate_der", "private_key_pem"]
 
-    @admin.display(description="ends", ordering="not_after")
-    def ends(self, authority: CertificateAuthority) -> SafeString | str:
-        return moment(authority.not_after)
-
-    @admin.display(description="made", ordering="created_at")
-    def created(self, authority: CertificateAuthority) -> SafeString | str:
-        return moment(authority.created_at)
+    ends = moment_column("not_after", "ends")
+    created = moment_column("created_at", "made")
 
 
 class IssuedCertificateAdmin(ReadOnlyAdmin):
@@ -32,17 +26,9 @@ class IssuedCertificateAdmin(ReadOnlyAdmin):
     ordering = ["-pk"]
     exclude = ["certificate_der", "private_key_pem", "sha256", "public_key_sha256"]
 
-    @admin.display(description="issued", ordering="issued_at")
-    def issued(self, certificate: IssuedCertificate) -> SafeString | str:
-        return moment(certificate.issued_at)
-
-    @admin.display(description="ends", ordering="not_after")
-    def ends(self, certificate: IssuedCertificate) -> SafeString | str:
-        return moment(certificate.not_after)
-
-    @admin.display(description="revoked", ordering="revoked_at")
-    def revoked(self, certificate: IssuedCertificate) -> SafeString | str:
-        return moment(certificate.revoked_at)
+    issued = moment_column("issued_at", "issued")
+    ends = moment_column("not_after", "ends")
+    revoked = moment_column("revoked_at", "revoked")
 
 
 @admin.register(PushCertificate)
@@ -58,14 +44,6 @@ class PushCertificateAdmin(ReadOnlyAdmin):
         may_upload = request.user.has_perm("certificates.add_pushcertificate")
         return [("Upload a certificate", reverse("push_certificate"))] if may_upload else []
 
-    @admin.display(description="ends", ordering="not_after")
-    def ends(self, certificate: PushCertificate) -> SafeString | str:
-        return moment(certificate.not_after)
-
-    @admin.display(description="uploaded", ordering="uploaded_at")
-    def uploaded(self, certificate: PushCertificate) -> SafeString | str:
-        return moment(certificate.uploaded_at)
-
-    @admin.display(description="replaced", ordering="replaced_at")
-    def replaced(self, certificate: PushCertificate) -> SafeString | str:
-        return moment(certificate.replaced_at)
+    ends = moment_column("not_after", "ends")
+    uploaded = moment_column("uploaded_at", "uploaded")
+    replaced = moment_column("replaced_at", "replaced")

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from operations import alerts, audit
 from operations.models import Alert, AuditEvent, Operation
-from portal_ui.admin import ReadOnlyAdmin, moment
+from portal_ui.admin import ReadOnlyAdmin, moment, moment_column
 
 FAILURES_SHOWN = 100
 # Seconds between two looks at an operation that is still running.
@@ -28,9 +28,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
     search_fields = ["object_label", "object_id", "reason", "actor_name"]
     actions = ["check_chain"]
 
-    @admin.display(description="when", ordering="at")
-    def when(self, event: AuditEvent) -> SafeString | str:
-        return moment(event.at)
+    when = moment_column("at", "when")
 
     @admin.action(description="Check the chain of all events")
     def check_chain(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> None:
@@ -75,9 +73,7 @@ class OperationAdmin(ReadOnlyAdmin):
             operation.total,
         )
 
-    @admin.display(description="started", ordering="created_at")
-    def when(self, operation: Operation) -> SafeString | str:
-        return moment(operation.created_at)
+    when = moment_column("created_at", "started")
 
     @admin.display(description="finished")
     def until(self, operation: Operation) -> SafeString | str:
@@ -107,17 +103,9 @@ class AlertAdmin(ReadOnlyAdmin):
     search_fields = ["title", "text", "key"]
     actions = ["resolve"]
 
-    @admin.display(description="raised", ordering="raised_at")
-    def raised(self, alert: Alert) -> SafeString | str:
-        return moment(alert.raised_at)
-
-    @admin.display(description="told", ordering="delivered_at")
-    def delivered(self, alert: Alert) -> SafeString | str:
-        return moment(alert.delivered_at)
-
-    @admin.display(description="resolved", ordering="resolved_at")
-    def resolved(self, alert: Alert) -> SafeString | str:
-        return moment(alert.resolved_at)
+    raised = moment_column("raised_at", "raised")
+    delivered = moment_column("delivered_at", "told")
+    resolved = moment_column("resolved_at", "resolved")
 
     @admin.action(description="Mark as resolved")
     def resolve(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:

@@ -3,7 +3,7 @@
 Where a device or a job is the source of a fact, people read it; what they may do is an action with a confirmation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -129,3 +129,13 @@ def moment(value: datetime | None, *, now: datetime | None = None) -> SafeString
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', value.isoformat(), f"{value:%Y-%m-%d %H:%M:%S} UTC", words
     )
+
+
+def moment_column(field: str, description: str, *, ordered: bool = True) -> Callable[[Any, Any], SafeString | str]:
+    """A column of a list that shows a row's date by `moment`; `ordered` lets people sort by it."""
+
+    @admin.display(description=description, ordering=field if ordered else None)
+    def column(_admin: Any, row: Any) -> SafeString | str:
+        return moment(getattr(row, field))
+
+    return column

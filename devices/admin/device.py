@@ -17,7 +17,7 @@ from devices import acts, bulk
 from devices.models import Device, DeviceGroup
 from operations.audited import AuditedAdmin
 from operations.confirmation import ConfirmationForm, ask
-from portal_ui.admin import ReadOnlyAdmin, Tools, moment
+from portal_ui.admin import ReadOnlyAdmin, Tools, moment_column
 
 
 class MembershipAdmin:
@@ -110,9 +110,7 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
     def failed(self, device: Device) -> int:
         return device.failed_count
 
-    @admin.display(description="last seen", ordering="last_seen_at")
-    def seen(self, device: Device) -> SafeString | str:
-        return moment(device.last_seen_at)
+    seen = moment_column("last_seen_at", "last seen")
 
     def object_tools(self, request: HttpRequest, obj: Device) -> Tools:
         return [("Device page", reverse("device_page", args=[obj.pk]))]

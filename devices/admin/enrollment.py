@@ -5,12 +5,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.safestring import SafeString
 
 from devices import acts
 from devices.models import Enrollment, Invitation
 from operations.confirmation import ask
-from portal_ui.admin import ReadOnlyAdmin, Tools, moment
+from portal_ui.admin import ReadOnlyAdmin, Tools, moment_column
 
 
 @admin.register(Enrollment)
@@ -23,13 +22,8 @@ class EnrollmentAdmin(ReadOnlyAdmin):
     search_fields = ["enrollment_id", "device__serial_number"]
     exclude = ["token", "push_magic"]
 
-    @admin.display(description="last seen", ordering="last_seen_at")
-    def seen(self, enrollment: Enrollment) -> SafeString | str:
-        return moment(enrollment.last_seen_at)
-
-    @admin.display(description="last push", ordering="last_push_at")
-    def pushed(self, enrollment: Enrollment) -> SafeString | str:
-        return moment(enrollment.last_push_at)
+    seen = moment_column("last_seen_at", "last seen")
+    pushed = moment_column("last_push_at", "last push")
 
 
 @admin.register(Invitation)
@@ -45,13 +39,8 @@ class InvitationAdmin(ReadOnlyAdmin):
         # The page lives above this app: linked by name, never imported.
         return [("Invite", reverse("invite"))] if request.user.has_perm("devices.add_invitation") else []
 
-    @admin.display(description="ends", ordering="expires_at")
-    def ends(self, invitation: Invitation) -> SafeString | str:
-        return moment(invitation.expires_at)
-
-    @admin.display(description="revoked", ordering="revoked_at")
-    def revoked(self, invitation: Invitation) -> SafeString | str:
-        return moment(invitation.revoked_at)
+    ends = moment_column("expires_at", "ends")
+    revoked = moment_column("revoked_at", "revoked")
 
     @admin.action(description="Revoke…", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Invitation]) -> HttpResponse | None:

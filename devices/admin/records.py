@@ -9,12 +9,11 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.safestring import SafeString
 
 from devices import acts
 from devices.models import Command, Inventory, InventoryKind, UnmatchedReport, Verdict
 from operations.confirmation import ask
-from portal_ui.admin import ReadOnlyAdmin, moment
+from portal_ui.admin import ReadOnlyAdmin, moment_column
 
 
 class RequestTypeFilter(admin.SimpleListFilter):
@@ -42,17 +41,9 @@ class CommandAdmin(ReadOnlyAdmin):
     search_fields = ["uuid", "enrollment__enrollment_id", "enrollment__device__serial_number"]
     actions = ["cancel"]
 
-    @admin.display(description="created", ordering="created_at")
-    def created(self, command: Command) -> SafeString | str:
-        return moment(command.created_at)
-
-    @admin.display(description="handed out")
-    def sent(self, command: Command) -> SafeString | str:
-        return moment(command.sent_at)
-
-    @admin.display(description="answered")
-    def completed(self, command: Command) -> SafeString | str:
-        return moment(command.completed_at)
+    created = moment_column("created_at", "created")
+    sent = moment_column("sent_at", "handed out", ordered=False)
+    completed = moment_column("completed_at", "answered", ordered=False)
 
     @admin.action(description="Cancel…", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Command]) -> HttpResponse | None:
@@ -79,13 +70,8 @@ class InventoryAdmin(ReadOnlyAdmin):
     list_filter = ["kind"]
     search_fields = ["enrollment__enrollment_id", "enrollment__device__serial_number"]
 
-    @admin.display(description="asked", ordering="asked_at")
-    def asked(self, inventory: Inventory) -> SafeString | str:
-        return moment(inventory.asked_at)
-
-    @admin.display(description="answered", ordering="reported_at")
-    def reported(self, inventory: Inventory) -> SafeString | str:
-        return moment(inventory.reported_at)
+    asked = moment_column("asked_at", "asked")
+    reported = moment_column("reported_at", "answered")
 
 
 @admin.register(Verdict)
@@ -99,13 +85,8 @@ class VerdictAdmin(ReadOnlyAdmin):
     def why(self, verdict: Verdict) -> str:
         return "; ".join(verdict.reasons)
 
-    @admin.display(description="proved", ordering="proved_at")
-    def proved(self, verdict: Verdict) -> SafeString | str:
-        return moment(verdict.proved_at)
-
-    @admin.display(description="asked again", ordering="next_poll_at")
-    def next_poll(self, verdict: Verdict) -> SafeString | str:
-        return moment(verdict.next_poll_at)
+    proved = moment_column("proved_at", "proved")
+    next_poll = moment_column("next_poll_at", "asked again")
 
 
 @admin.register(UnmatchedReport)
@@ -114,6 +95,4 @@ class UnmatchedReportAdmin(ReadOnlyAdmin):
     list_select_related = ["enrollment"]
     search_fields = ["reason", "command_uuid", "enrollment__enrollment_id"]
 
-    @admin.display(description="received", ordering="received_at")
-    def received(self, report: UnmatchedReport) -> SafeString | str:
-        return moment(report.received_at)
+    received = moment_column("received_at", "received")

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from devices.models import LadderState
 from operations.confirmation import ask
-from portal_ui.admin import ReadOnlyAdmin, moment
+from portal_ui.admin import ReadOnlyAdmin, moment, moment_column
 from profiles import acts
 from profiles.models import Assignment, Bundle, Installation
 from profiles.scope import devices_reached
@@ -24,9 +24,7 @@ class AssignmentAdmin(ReadOnlyAdmin):
     ordering = ["bundle__name", "group__name"]
     actions = ["unassign"]
 
-    @admin.display(description="since", ordering="created_at")
-    def since(self, assignment: Assignment) -> SafeString | str:
-        return moment(assignment.created_at)
+    since = moment_column("created_at", "since")
 
     @admin.action(description="Take back…", permissions=["unassign"])
     def unassign(self, request: HttpRequest, queryset: QuerySet[Assignment]) -> HttpResponse | None:
@@ -71,9 +69,7 @@ class InstallationAdmin(ReadOnlyAdmin):
     def device(self, installation: Installation) -> str:
         return str(installation.enrollment.device)
 
-    @admin.display(description="since", ordering="changed_at")
-    def changed(self, installation: Installation) -> SafeString | str:
-        return moment(installation.changed_at)
+    changed = moment_column("changed_at", "since")
 
     @admin.display(description="next", ordering="next_at")
     def next_try(self, installation: Installation) -> SafeString | str:

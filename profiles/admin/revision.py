@@ -6,12 +6,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from portal_ui.admin import ReadOnlyAdmin, ReadOnlyInline, moment
+from portal_ui.admin import ReadOnlyAdmin, ReadOnlyInline, moment_column
 from profiles import acts
 from profiles.models import Profile, Revision
 
@@ -29,9 +28,7 @@ class RevisionAdmin(ReadOnlyAdmin):
     list_filter = ["bundle"]
     inlines = [ProfileInline]
 
-    @admin.display(description="published", ordering="published_at")
-    def published(self, revision: Revision) -> SafeString | str:
-        return moment(revision.published_at)
+    published = moment_column("published_at", "published")
 
 
 @admin.register(Profile)
