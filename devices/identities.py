@@ -4,7 +4,6 @@ A certificate is bound at Authenticate, or when it renews one that is bound: mac
 any check-in message. Checking signatures is the endpoint's work.
 """
 
-import hashlib
 import logging
 from datetime import datetime
 
@@ -22,11 +21,6 @@ OPEN_STATES = (EnrollmentState.PENDING, EnrollmentState.ENROLLED)
 def find(sha256: bytes) -> Identity | None:
     """The identity with this SHA-256 of its DER, with its enrollment; None when it is bound to nothing."""
     return Identity.objects.select_related("enrollment", "certificate").filter(sha256=sha256).first()
-
-
-def find_certificate(der: bytes) -> IssuedCertificate | None:
-    """The certificate as we issued it; None when it is not ours."""
-    return IssuedCertificate.objects.filter(sha256=hashlib.sha256(der).digest()).first()
 
 
 def of(certificate: IssuedCertificate) -> Identity | None:

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from devices.hardware import keep_facts
 from devices.models import Command, Device, Enrollment, Inventory, InventoryKind
-from protocol.plist import PlistValue, dumps, loads_dict
+from protocol.plist import PlistValue, dumps
 from protocol.reports import Report, Status
 
 _PASSCODE_COLUMNS = {
@@ -58,11 +58,6 @@ def store(command: Command, report: Report, *, now: datetime) -> Inventory | Non
 def latest(enrollment_ids: Sequence[int], kind: InventoryKind) -> dict[int, Inventory]:
     """The last answer of one kind by enrollment; one statement."""
     return {row.enrollment_id: row for row in Inventory.objects.filter(enrollment__in=enrollment_ids, kind=kind)}
-
-
-def content_of(inventory: Inventory) -> dict[str, PlistValue]:
-    """The answer as the device gave it."""
-    return loads_dict(bytes(inventory.content))
 
 
 def _lift(command: Command, body: Mapping[str, PlistValue]) -> None:

@@ -6,7 +6,7 @@ from devices import inventory
 from devices.commands import enqueue_each
 from devices.enrollment import token_update
 from devices.models import Command, CommandState, Device, Enrollment, Inventory, InventoryKind
-from protocol.plist import PlistValue
+from protocol.plist import PlistValue, loads_dict
 from protocol.reports import ErrorChainItem, Report, Status, parse_report, render_report
 from tests.devices.enrolling import device, enroll, our_topic, token, user
 
@@ -43,7 +43,7 @@ def test_device_information_is_kept_and_lifted_onto_the_device(enrollment: Enrol
         answered(enrollment, "DeviceInformation", at=now), report({"QueryResponses": answers}), now=now
     )
     assert stored is not None
-    assert inventory.content_of(stored)["QueryResponses"] == answers
+    assert loads_dict(bytes(stored.content))["QueryResponses"] == answers
     known = Device.objects.get()
     assert (known.name, known.platform, known.os_version, known.is_supervised) == ("Ann's iPad", "iPadOS", "18.2", True)
 
