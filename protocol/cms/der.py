@@ -7,9 +7,12 @@ ASN.1 library: no tags above 30, and certificates go to `cryptography`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from protocol.errors import SignatureError
+
+T = TypeVar("T")
 
 INTEGER = 0x02
 OCTET_STRING = 0x04
@@ -108,6 +111,17 @@ def normalise(data: bytes) -> bytes:
     if stop != len(data):
         raise SignatureError("Other bytes follow the structure.")
     return canonical
+
+
+def read_tolerantly(data: bytes, read: Callable[[bytes], T]) -> T:
+    """What `read` makes of DER, else of the same structure rewritten from BER; its SignatureError when neither."""
+    try:
+        return read(data)
+    except SignatureError:
+        canonical = normalise(data)
+        if canonical == data:
+            raise
+        return read(canonical)
 
 
 def _normalise(data: bytes, at: int, end: int, *, depth: int) -> tuple[bytes, int]:

@@ -123,13 +123,7 @@ def _algorithm(cipher: str, key: bytes) -> BlockCipherAlgorithm:
 
 
 def _read_envelope(data: bytes) -> _Envelope:
-    try:
-        return _read(data)
-    except SignatureError:
-        canonical = der.normalise(data)
-        if canonical == data:
-            raise
-        return _read(canonical)
+    return der.read_tolerantly(data, _read)
 
 
 def _read(data: bytes) -> _Envelope:

@@ -153,13 +153,7 @@ def key_identifier(certificate: x509.Certificate) -> bytes | None:
 
 def read_signed_data(data: bytes) -> SignedData:
     """Read DER, or BER with indefinite lengths and segments; SignatureError otherwise."""
-    try:
-        return _read(data)
-    except SignatureError:
-        canonical = der.normalise(data)
-        if canonical == data:
-            raise
-        return _read(canonical)
+    return der.read_tolerantly(data, _read)
 
 
 def _read(data: bytes) -> SignedData:
