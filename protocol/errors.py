@@ -7,7 +7,8 @@ ProtocolError
  ├─ SignatureError     CMS that cannot be read or does not verify
  │   └─ AlgorithmError  CMS made with an algorithm that we do not accept
  ├─ ScepError          a SCEP message refused (RFC 8894); carries its fail_info
- └─ MobileconfigError  a file that is no configuration profile we can send
+ ├─ MobileconfigError  a file that is no configuration profile we can send
+ └─ SchemaError        a release of Apple's schema that cannot be read
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "PlistTooDeepError",
     "ProtocolError",
     "ScepError",
+    "SchemaError",
     "SignatureError",
 ]
 
@@ -88,3 +90,7 @@ class MobileconfigError(ProtocolError):
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+class SchemaError(ProtocolError):
+    """Files that are no release of Apple's schema, or one this software cannot read; a sentence names the file."""
