@@ -33,6 +33,11 @@ class Device(models.Model):
     imei = models.CharField(max_length=64, blank=True)
     meid = models.CharField(max_length=64, blank=True)
     is_supervised = models.BooleanField(null=True)
+    # Who uses it and what IT calls it; people say so here, and payloads may name it ({{ user.email }}).
+    user_name = models.CharField(max_length=150, blank=True, help_text="The user's account name.")
+    user_full_name = models.CharField(max_length=150, blank=True)
+    user_email = models.EmailField(blank=True)
+    asset_tag = models.CharField(max_length=100, blank=True)
     # The last SecurityInfo's words; null means the device did not say (platform, rights or User Enrollment).
     passcode_present = models.BooleanField(null=True)
     passcode_compliant = models.BooleanField(null=True)
