@@ -3,5 +3,6 @@
 from profiles.admin.bundle import BundleAdmin
 from profiles.admin.delivery import AssignmentAdmin, InstallationAdmin
 from profiles.admin.revision import ProfileAdmin, RevisionAdmin
+from profiles.admin.schema_release import SchemaReleaseAdmin
 
-__all__ = ["AssignmentAdmin", "BundleAdmin", "InstallationAdmin", "ProfileAdmin", "RevisionAdmin"]
+__all__ = ["AssignmentAdmin", "BundleAdmin", "InstallationAdmin", "ProfileAdmin", "RevisionAdmin", "SchemaReleaseAdmin"]

@@ -8,15 +8,17 @@ a file whose aliases unfold without end is refused.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 from protocol.errors import SchemaError
+from protocol.schema.archive import read_folder
 from protocol.schema.facts import FACTS_FILE, PLATFORMS
 
-__all__ = ["compile_schema", "compile_texts", "read_folder", "render"]
+__all__ = ["compile_schema", "compile_texts", "render"]
 
 Facts: TypeAlias = dict[str, Any]
 Files: TypeAlias = Mapping[str, bytes]
@@ -76,11 +78,6 @@ _NAMES = {
     "checkins": ("requesttype",),
     "declarations": ("declarationtype", "credentialtype"),
 }
-
-
-def read_folder(schema: Path) -> dict[str, bytes]:
-    """The YAML files of a checkout of apple/device-management, by path below it."""
-    return {file.relative_to(schema).as_posix(): file.read_bytes() for file in sorted(schema.rglob("*.yaml"))}
 
 
 def compile_schema(files: Files) -> Facts:
@@ -251,25 +248,16 @@ class _Keys:
         kind = str(key["type"]).strip("<>")
         if kind not in _TYPES:
             raise SchemaError(f"the type {kind!r:.40} is unknown.")
-        bounds, repetition = key.get("range") or {}, key.get("repetition") or {}
         said: Facts = {
             "type": kind,
             "required": key.get("presence") == "required",
-            "values": key.get("rangelist") or [],
-            "pattern": str(key.get("format", "")),
+            "values": _scalars(key.get("rangelist") or []),
+            "pattern": _pattern(key.get("format")),
             "value_type": str(key.get("valuetype", key.get("subtype", ""))).strip("<>"),
             "os": self._differences(key),
             **self._inside(key.get("subkeys"), above),
         }
-        return _without_defaults(said) | _present(
-            {
-                "default": _default(key.get("default"), kind),
-                "minimum": bounds.get("min"),
-                "maximum": bounds.get("max"),
-                "min_items": repetition.get("min"),
-                "max_items": repetition.get("max"),
-            }
-        )
+        return _without_defaults(said) | _present({"default": _default(key.get("default"), kind), **_bounds(key)})
 
     def _inside(self, subkeys: Any, above: tuple[int, ...]) -> Facts:
         if id(subkeys) in above:
@@ -280,6 +268,33 @@ class _Keys:
     def _differences(self, key: Mapping[str, Any]) -> Facts:
         said = {name: _difference(facts) for name, facts in (key.get("supportedOS") or {}).items()}
         return {name: facts for name, facts in said.items() if name in self._platforms and facts}
+
+
+def _bounds(key: Mapping[str, Any]) -> Facts:
+    names = {"range": ("minimum", "maximum"), "repetition": ("min_items", "max_items")}
+    found: Facts = {}
+    for apples, (least, most) in names.items():
+        said = key.get(apples) or {}
+        found |= {least: said.get("min"), most: said.get("max")}
+    if any(isinstance(value, bool) or not isinstance(value, int | float | None) for value in found.values()):
+        raise SchemaError(f"the range of {key['key']!r:.60} is no pair of numbers.")
+    return found
+
+
+def _scalars(values: Sequence[Any]) -> list[Any]:
+    if not isinstance(values, list) or not all(isinstance(value, str | int | float) for value in values):
+        raise SchemaError("a list of values holds something else than texts and numbers.")
+    return values
+
+
+def _pattern(value: Any) -> str:
+    if value is None:
+        return ""
+    try:
+        re.compile(value)
+    except (re.error, TypeError, OverflowError, RecursionError):
+        raise SchemaError(f"{value!r:.60} is no regular expression.") from None
+    return str(value)
 
 
 def _default(value: Any, kind: str) -> Any:

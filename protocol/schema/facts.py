@@ -177,11 +177,16 @@ class DeclarationFacts:
 
 
 class Catalogue:
-    """One release of Apple's schema. `help` holds Apple's words where they were loaded at run time."""
+    """One release of Apple's schema. `texts` holds Apple's words where they were loaded at run time."""
 
     def __init__(self, content: Raw, *, texts: Mapping[str, Sequence[str]] | None = None) -> None:
         self._content = content
         self._texts = texts or {}
+
+    @property
+    def compact(self) -> Raw:
+        """The compact form it was made of."""
+        return self._content
 
     @cached_property
     def commands(self) -> Mapping[str, CommandFacts]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from protocol import commands as command_values
 from protocol.commands import Command
 from protocol.schema import check, checkins, commands
+from protocol.schema.archive import read_folder
 from protocol.schema.facts import FACTS_FILE
 
 from .messages import TEXT, VALUES
@@ -129,5 +130,5 @@ def test_the_facts_are_what_apples_schema_says_today():
     compile_module = pytest.importorskip("protocol.schema.compile")
     pytest.importorskip("yaml")
     assert FACTS_FILE.read_text(encoding="utf-8") == compile_module.render(
-        compile_module.compile_schema(compile_module.read_folder(Path(schema)))
+        compile_module.compile_schema(read_folder(Path(schema)))
     )
