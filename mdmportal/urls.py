@@ -6,13 +6,16 @@ from django.urls import include, path
 from mdmportal.pages.device import device_page
 from mdmportal.pages.invitation import invite
 from mdmportal.pages.push_certificate import upload
+from mdmportal.pages.records import records
+from mdmportal.pages.search import palette, search_page
 from mdmportal.pages.start import start_page
 
 admin.site.site_header = admin.site.site_title = "MDM Portal"
-admin.site.index_title = "Fleet"
+admin.site.index_title = "Dashboard"
 # Nothing of ours is at the root.
 admin.site.site_url = None
 admin.site.index_template = "pages/start.html"
+admin.site.app_index_template = "pages/records.html"
 
 urlpatterns = [
     path("", include("endpoint.urls")),
@@ -21,5 +24,8 @@ urlpatterns = [
     path("admin/device/<int:pk>/", admin.site.admin_view(device_page), name="device_page"),
     path("admin/invite/", admin.site.admin_view(invite), name="invite"),
     path("admin/push-certificate/", admin.site.admin_view(upload), name="push_certificate"),
+    path("admin/search/", admin.site.admin_view(search_page), name="search"),
+    path("admin/palette.json", admin.site.admin_view(palette), name="palette"),
+    path("admin/records/", admin.site.admin_view(records), name="records"),
     path("admin/", admin.site.urls),
 ]

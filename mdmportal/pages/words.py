@@ -23,7 +23,7 @@ COMMAND_WORDS: dict[int, str] = {
     CommandState.EXPIRED: "Given up",
 }
 
-# The colour of a command's state, by the ladder's names in pages.css; words always stand beside it.
+# The colour of a command's state, by the ladder's names in blocks.css; words always stand beside it.
 COMMAND_TONES: dict[int, str] = {
     CommandState.QUEUED: "waiting",
     CommandState.SENT: "waiting",

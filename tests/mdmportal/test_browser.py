@@ -80,7 +80,7 @@ def test_signing_in_leads_to_the_start_page(browser, home):
         assert "correct username" in page.inner_text(".errornote")
         page.get_by_label("Password").fill("correct horse battery")
         page.get_by_role("button", name="Log in").click()
-        assert page.inner_text("h1") == "Fleet"
+        assert page.inner_text("h1") == "Dashboard"
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
