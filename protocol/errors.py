@@ -8,7 +8,8 @@ ProtocolError
  │   └─ AlgorithmError  CMS made with an algorithm that we do not accept
  ├─ ScepError          a SCEP message refused (RFC 8894); carries its fail_info
  ├─ MobileconfigError  a file that is no configuration profile we can send
- └─ SchemaError        a release of Apple's schema that cannot be read
+ ├─ SchemaError        a release of Apple's schema that cannot be read
+ └─ MobileprovisionError  a file that is no provisioning profile Apple made
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "FailInfo",
     "MessageError",
     "MobileconfigError",
+    "MobileprovisionError",
     "PlistError",
     "PlistTooDeepError",
     "ProtocolError",
@@ -94,3 +96,11 @@ class MobileconfigError(ProtocolError):
 
 class SchemaError(ProtocolError):
     """Files that are no release of Apple's schema, or one this software cannot read; a sentence names the file."""
+
+
+class MobileprovisionError(ProtocolError):
+    """A file that is no provisioning profile, or none that Apple signed; `code` names the case."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
