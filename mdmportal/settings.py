@@ -286,6 +286,8 @@ CELERY_BEAT_SCHEDULE = {
     "plan-due": {"task": "profiles.tasks.plan_due", "schedule": SWEEP_INTERVAL},
     # commands past their end
     "expire-commands": {"task": "devices.tasks.expire_commands", "schedule": 300},
+    # files and secrets of forms that never came back
+    "sweep-held": {"task": "profiles.tasks.sweep_held", "schedule": 3600},
     # mail and webhook
     "deliver-alerts": {"task": "operations.tasks.deliver_alerts", "schedule": SWEEP_INTERVAL},
     # 60, 30, 14, 7, 3 and 1 days before anything ends

@@ -3,8 +3,11 @@
 ProfilesError
  ├─ BundleNotFound   no bundle has that name
  ├─ ImportRefused    a configuration profile that must not become part of a bundle
+ ├─ EditRefused      a change that a draft must not take
  ├─ PublishError     a bundle that cannot be published; `problems` says everything that is wrong at once
- └─ DeliveryError    a stored command that can no longer be turned into bytes
+ ├─ DeliveryError    a stored command that cannot be turned into bytes
+ │   └─ VariableError  a variable of a profile that cannot be filled in
+ └─ SecretError      a secret that cannot be stored or must stay
 """
 
 from collections.abc import Sequence
@@ -22,6 +25,10 @@ class ImportRefused(ProfilesError):  # noqa: N818 (says what happened in the wor
     """Nothing was imported."""
 
 
+class EditRefused(ProfilesError):  # noqa: N818 (says what happened in the words of the trade)
+    """The draft was not changed."""
+
+
 class PublishError(ProfilesError):
     """Nothing was published."""
 
@@ -32,3 +39,11 @@ class PublishError(ProfilesError):
 
 class DeliveryError(ProfilesError):
     """The command's content is gone or cannot be read."""
+
+
+class VariableError(DeliveryError):
+    """A variable has no value here, or one that does not fit."""
+
+
+class SecretError(ProfilesError):
+    """Nothing was stored, or nothing was deleted."""

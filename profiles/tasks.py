@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from profiles import assignment, gate
+from profiles import assignment, gate, secrets
 
 
 @shared_task
@@ -29,3 +29,9 @@ def poll_due() -> None:
     """Ask the devices whose verdict is due, and show the new dates on what waits for them."""
     now = timezone.now()
     assignment.plan(gate.poll_due(now), now)
+
+
+@shared_task
+def sweep_held() -> None:
+    """Forget values that forms held for their owners."""
+    secrets.sweep_held(timezone.now())
