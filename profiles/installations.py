@@ -11,10 +11,11 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import QuerySet
 
+from devices import ladder, refusals
 from devices.commands import cancel, enqueue_once, params_of
 from devices.inventory import latest
 from devices.models import Command, Device, Enrollment, EnrollmentState, InventoryKind, LadderState
-from profiles import gate, ladder, refusals
+from profiles import gate
 from profiles.answers import listed_profiles
 from profiles.gate import ROWS_PER_STATEMENT
 from profiles.models import Installation

@@ -1,12 +1,10 @@
 """Bundles, payloads, revisions with the configuration profiles they produce, assignments and installations."""
 
-from typing import Self
-
 from django.conf import settings
 from django.db import models
 
 from certificates.encryption import EncryptedField
-from devices.models import Command, Delivery, DeliveryQuerySet, DeviceGroup
+from devices.models import Delivery, DeliveryQuerySet, DeviceGroup
 
 
 class DeliveryRule(models.TextChoices):
@@ -242,13 +240,7 @@ class Assignment(models.Model):
 
 
 class InstallationQuerySet(DeliveryQuerySet["Installation"]):
-    def with_commands(self) -> Self:
-        """Each row with the state and type of its last command, which the queue moves without telling us."""
-        command = Command.objects.filter(uuid=models.OuterRef("command_uuid"))
-        return self.annotate(
-            command_state=models.Subquery(command.values("state")[:1]),
-            command_type=models.Subquery(command.values("request_type")[:1]),
-        )
+    """The ladder's rows of configuration profiles."""
 
 
 class Installation(Delivery):
@@ -259,10 +251,6 @@ class Installation(Delivery):
     profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="installations")
     # The top-level PayloadUUID that proof must find (the profile's, or its per-device variant's).
     payload_uuid = models.CharField(max_length=64)
-
-    # Set by `with_commands()` only.
-    command_state: int | None
-    command_type: str | None
 
     objects = InstallationQuerySet.as_manager()
 

@@ -11,8 +11,8 @@ from enum import Enum, auto
 
 from django.conf import settings
 
+from devices import ladder
 from devices.models import CommandState, LadderState, Verdict, VerdictState
-from profiles import ladder
 from profiles.models import DeliveryRule, Installation, Part
 
 PASSCODE_TYPE = "com.apple.mobiledevice.passwordpolicy"
@@ -108,7 +108,10 @@ class BundlePlan:
         row.wanted = True
         if row.payload_uuid != profile.uuid:
             self._cancel_install(row)
-        ladder.supersede(row, profile_id=profile.pk, uuid=profile.uuid, now=self.now)
+        row.profile_id = profile.pk
+        if row.payload_uuid != profile.uuid:
+            row.payload_uuid = profile.uuid
+            ladder.start_over(row, now=self.now)
         passage, reason, next_at = self._passage(profile)
         if passage is Passage.OPEN:
             self._go(row)

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 from django.db import models
 
+from devices.models.command import Command
 from devices.models.enrollment import Enrollment
 
 
@@ -32,6 +33,14 @@ class DeliveryQuerySet(models.QuerySet[Row]):
         """Rows whose next act has come."""
         return self.filter(next_at__lte=now)
 
+    def with_commands(self) -> Self:
+        """Each row with the state and type of its last command, which the queue moves without telling us."""
+        command = Command.objects.filter(uuid=models.OuterRef("command_uuid"))
+        return self.annotate(
+            command_state=models.Subquery(command.values("state")[:1]),
+            command_type=models.Subquery(command.values("request_type")[:1]),
+        )
+
 
 class Delivery(models.Model):
     """Where one wanted thing stands on one enrollment, and why."""
@@ -51,6 +60,10 @@ class Delivery(models.Model):
     # First sight in the device's own list of exactly what is wanted; cleared when it is no longer there.
     proved_at = models.DateTimeField(null=True, blank=True)
     removed_at = models.DateTimeField(null=True, blank=True)
+
+    # Set by `with_commands()` only.
+    command_state: int | None
+    command_type: str | None
 
     class Meta:
         abstract = True

@@ -1,7 +1,8 @@
 """The transitions of one ladder row: waiting, queued, sent, acknowledged, installed; failed, drifted, removing, removed.
 
+One set of transitions for everything that is wanted on a device: configuration profiles and provisioning profiles.
 Each function changes a row in memory and writes nothing. Callers hold the enrollment's lock and save. What should
-happen next is decided in `profiles.planning`; why a row may not go on is written into its reason.
+happen next is decided by the room that wants it; why a row may not go on is written into its reason.
 
 FAILED with a `next_at` tries again then; FAILED without one waits for a human.
 """
@@ -11,9 +12,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from devices.models import CommandState, LadderState
-from profiles import refusals
-from profiles.models import Installation
+from devices import refusals
+from devices.models import CommandState, Delivery, LadderState
 from protocol.reports import ErrorChainItem
 
 _LONGEST_BACK_OFF = timedelta(hours=24)
@@ -29,7 +29,7 @@ def back_off(attempts: int) -> timedelta:
 
 
 def move(
-    row: Installation, state: LadderState, reason: str = "", *, now: datetime, next_at: datetime | None = None
+    row: Delivery, state: LadderState, reason: str = "", *, now: datetime, next_at: datetime | None = None
 ) -> None:
     """Put the row on a step; `changed_at` is when it came there."""
     if row.state != state:
@@ -37,8 +37,8 @@ def move(
     row.state, row.reason, row.next_at = state, reason[:255], next_at
 
 
-def may_be_there(row: Installation) -> bool:
-    """Whether the device may hold this profile, in whatever version: anything was ever handed out for it.
+def may_be_there(row: Delivery) -> bool:
+    """Whether the device may hold it, in whatever version: anything was ever handed out for it.
 
     In doubt yes: removing what is not there costs one command (MCMDMErrorDomain 12075), forgetting costs the gate.
     """
@@ -49,7 +49,7 @@ def may_be_there(row: Installation) -> bool:
     return True
 
 
-def follow_command(row: Installation, now: datetime) -> None:
+def follow_command(row: Delivery, now: datetime) -> None:
     """Take over what the queue did with the row's command since the row was written."""
     removing = row.state == LadderState.REMOVING and bool(row.command_uuid)
     if row.state not in ON_THE_WAY and not removing:
@@ -68,12 +68,8 @@ def follow_command(row: Installation, now: datetime) -> None:
         move(row, LadderState.REMOVING if removing else LadderState.SENT, reason, now=now)
 
 
-def supersede(row: Installation, *, profile_id: int, uuid: str, now: datetime) -> None:
+def start_over(row: Delivery, *, now: datetime) -> None:
     """Another content is wanted under the same row; what the device holds stays there until it is replaced."""
-    row.profile_id = profile_id
-    if row.payload_uuid == uuid:
-        return
-    row.payload_uuid = uuid
     if row.state in {LadderState.REMOVING, LadderState.REMOVED, LadderState.WAITING}:
         return
     # One try stays counted when the old content may still arrive (see may_be_there).
@@ -82,14 +78,14 @@ def supersede(row: Installation, *, profile_id: int, uuid: str, now: datetime) -
     move(row, LadderState.WAITING, "A new revision is about to be sent", now=now)
 
 
-def queue(row: Installation, state: LadderState, reason: str, *, now: datetime) -> None:
+def queue(row: Delivery, state: LadderState, reason: str, *, now: datetime) -> None:
     """A command for the row is about to be queued; its uuid follows when it has one."""
     row.attempts += 1
     move(row, state, reason, now=now)
 
 
-def acknowledge(row: Installation, *, at: datetime, now: datetime) -> None:
-    """The device says it installed the profile; that is no proof yet."""
+def acknowledge(row: Delivery, *, at: datetime, now: datetime) -> None:
+    """The device says it installed it; that is no proof yet."""
     row.acknowledged_at, row.error_chain = at, []
     move(
         row,
@@ -100,8 +96,8 @@ def acknowledge(row: Installation, *, at: datetime, now: datetime) -> None:
     )
 
 
-def prove(row: Installation, *, at: datetime, now: datetime) -> None:
-    """The device's own list holds the identifier with our UUID."""
+def prove(row: Delivery, *, at: datetime, now: datetime) -> None:
+    """The device's own list holds exactly what is wanted."""
     if row.state == LadderState.INSTALLED:
         row.proved_at = row.proved_at or at
         return
@@ -109,18 +105,18 @@ def prove(row: Installation, *, at: datetime, now: datetime) -> None:
     move(row, LadderState.INSTALLED, now=now)
 
 
-def drift(row: Installation, *, now: datetime) -> None:
+def drift(row: Delivery, *, now: datetime) -> None:
     """A list asked for after the acknowledgement does not hold what we want."""
     row.proved_at = None
     row.attempts = max(row.attempts, 1)
     if row.attempts >= settings.RETRY_CEILING:
-        move(row, LadderState.FAILED, "The device acknowledges the profile but does not list it", now=now)
+        move(row, LadderState.FAILED, "The device acknowledges it but does not list it", now=now)
         return
     reason = "It is no longer in the device's own list; it will be sent again"
     move(row, LadderState.DRIFTED, reason, now=now, next_at=now + back_off(row.attempts))
 
 
-def fail(row: Installation, chain: Sequence[ErrorChainItem], *, now: datetime, malformed: bool = False) -> None:
+def fail(row: Delivery, chain: Sequence[ErrorChainItem], *, now: datetime, malformed: bool = False) -> None:
     """The device refused the row's command: for good, or until the next try."""
     row.error_chain = refusals.as_json(chain)
     reason = f"The device refused it: {refusals.in_words(chain)}"
@@ -132,7 +128,7 @@ def fail(row: Installation, chain: Sequence[ErrorChainItem], *, now: datetime, m
         fail_for_now(row, reason, now=now)
 
 
-def fail_for_now(row: Installation, reason: str, *, now: datetime) -> None:
+def fail_for_now(row: Delivery, reason: str, *, now: datetime) -> None:
     """Something may help next time: try again after the back-off, up to RETRY_CEILING tries."""
     removing = row.state == LadderState.REMOVING
     if row.attempts >= settings.RETRY_CEILING:
@@ -144,24 +140,24 @@ def fail_for_now(row: Installation, reason: str, *, now: datetime) -> None:
     move(row, state, reason, now=now, next_at=now + back_off(row.attempts))
 
 
-def removal_acknowledged(row: Installation, *, at: datetime, now: datetime) -> None:
-    """The device says it removed the profile; the row waits for a list that no longer holds it."""
+def removal_acknowledged(row: Delivery, *, at: datetime, now: datetime) -> None:
+    """The device says it removed it; the row waits for a list that no longer holds it."""
     row.removed_at, row.command_uuid, row.error_chain = at, "", []
     reason = "Removal acknowledged; waiting for the device's own list"
     move(row, LadderState.REMOVING, reason, now=now, next_at=now + settings.RETRY_INTERVAL)
 
 
-def finish_removal(row: Installation, *, at: datetime, now: datetime, reason: str = "") -> None:
+def finish_removal(row: Delivery, *, at: datetime, now: datetime, reason: str = "") -> None:
     """It is gone: a wanted row starts again from the bottom, any other has reached its end."""
     row.acknowledged_at = row.proved_at = None
     row.removed_at, row.attempts, row.command_uuid, row.error_chain = at, 0, "", []
     move(row, LadderState.WAITING if row.wanted else LadderState.REMOVED, reason, now=now)
 
 
-def start_again(row: Installation, *, now: datetime) -> None:
+def start_again(row: Delivery, *, now: datetime) -> None:
     """A human asks for another try of what failed or waits for its next try."""
     row.attempts, row.error_chain = min(row.attempts, 1), []
-    removal = row.state == LadderState.REMOVING or row.command_type == "RemoveProfile"
+    removal = row.state == LadderState.REMOVING or (row.command_type or "").startswith("Remove")
     row.command_uuid = ""
     if removal:
         row.attempts = 0
