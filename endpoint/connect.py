@@ -80,7 +80,7 @@ def _offer(
         if offer is None:
             break
         try:
-            return DeviceAnswer(body=render(offer, enrollment_pk), content_type=PLIST, after=after)
+            return DeviceAnswer(body=render(offer, enrollment_pk, now), content_type=PLIST, after=after)
         except RenderError as error:
             log.error("command %s cannot be rendered: %s", offer.uuid, error, exc_info=error.__cause__)
             queue.fail_unrenderable(connection, offer.command_id, reason=str(error), now=now)

@@ -24,17 +24,19 @@ from protocol.plist import PlistValue, loads_dict
 from protocol.reports import Report, Status
 
 Params = dict[str, PlistValue]
+# Parameters, the primary key of the channel that asked, and the moment.
+Renderer = Callable[[Params, int, datetime], commands.Command]
 
 
 class RenderError(Exception):
     """A queued command that cannot be turned into bytes; str() is shown to IT staff."""
 
 
-def render(offer: Offer, enrollment_pk: int) -> bytes:
+def render(offer: Offer, enrollment_pk: int, now: datetime) -> bytes:
     """The bytes that hand a queued command to its device. RenderError; database errors pass through."""
     try:
         params = loads_dict(decrypt(offer.params)) if offer.params else {}
-        command = RENDER.get(offer.request_type, _generic(offer.request_type))(params, enrollment_pk)
+        command = RENDER.get(offer.request_type, _generic(offer.request_type))(params, enrollment_pk, now)
         return commands.render_command(offer.uuid, command)
     except EncryptionError as error:
         _blame_the_keys()
@@ -52,29 +54,29 @@ def _blame_the_keys() -> None:
     CertificateAuthority.objects.first()
 
 
-def _generic(request_type: str) -> Callable[[Params, int], commands.Command]:
-    return lambda params, _: commands.GenericCommand(request_type, params)
+def _generic(request_type: str) -> Renderer:
+    return lambda params, _pk, _now: commands.GenericCommand(request_type, params)
 
 
-def _install_profile(params: Params, _enrollment_pk: int) -> commands.Command:
-    return render_install_profile(params)
+def _install_profile(params: Params, enrollment_pk: int, now: datetime) -> commands.Command:
+    return render_install_profile(params, enrollment_pk, now)
 
 
-def _remove_profile(params: Params, _enrollment_pk: int) -> commands.Command:
+def _remove_profile(params: Params, _enrollment_pk: int, _now: datetime) -> commands.Command:
     identifier = params.get("Identifier")
     if not isinstance(identifier, str):
         raise RenderError("the command names no profile")
     return commands.RemoveProfile(identifier)
 
 
-def _clear_passcode(_params: Params, enrollment_pk: int) -> commands.Command:
+def _clear_passcode(_params: Params, enrollment_pk: int, _now: datetime) -> commands.Command:
     token = escrow.latest(Enrollment.objects.get(pk=enrollment_pk), EscrowedSecret.Kind.UNLOCK_TOKEN)
     if token is None:
         raise RenderError("the device has entrusted no unlock token to us")
     return commands.ClearPasscode(token)
 
 
-RENDER: Mapping[str, Callable[[Params, int], commands.Command]] = {
+RENDER: Mapping[str, Renderer] = {
     "InstallProfile": _install_profile,
     "RemoveProfile": _remove_profile,
     "ClearPasscode": _clear_passcode,
@@ -83,6 +85,12 @@ RENDER: Mapping[str, Callable[[Params, int], commands.Command]] = {
 
 def _stored(command: Command, report: Report, now: datetime) -> None:
     inventory.store(command, report, now=now)
+
+
+def _device_information(command: Command, report: Report, now: datetime) -> None:
+    """Profiles may name what the device says of itself: whoever renamed it gets them again."""
+    if inventory.store(command, report, now=now) is not None:
+        plan([command.enrollment_id], now)
 
 
 def _profile_list(command: Command, report: Report, now: datetime) -> None:
@@ -116,6 +124,7 @@ def _configured(command: Command, report: Report, _now: datetime) -> None:
 RESULTS: Mapping[str, Callable[[Command, Report, datetime], None]] = {
     "InstallProfile": installations.on_install_answer,
     "RemoveProfile": _removed,
+    "DeviceInformation": _device_information,
     "ProfileList": _profile_list,
     "SecurityInfo": _security_info,
     "DeviceConfigured": _configured,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from devices.commands import CommandSpec, cancel, enqueue, enqueue_once, new_uuid
 from devices.groups import group_ids_by_device
@@ -20,7 +21,7 @@ from profiles import gate
 from profiles.installations import LIST_PRIORITY, refresh_counters, save_rows, snapshot
 from profiles.models import Assignment, Bundle, Installation
 from profiles.planning import Act, BundlePlan
-from profiles.wishes import Wishes, load_wishes, requirement_key
+from profiles.wishes import USER_CHANNELS, Wishes, load_wishes, requirement_key
 
 BATCH = 500
 
@@ -81,7 +82,7 @@ def plan_due(now: datetime) -> PlanSummary:
 def plan(enrollment_ids: Sequence[int], now: datetime) -> PlanSummary:
     """Bring ladder rows and commands of these enrollments to what is wanted on them now.
 
-    Only device channels that are enrolled count. Planning again without new facts changes nothing.
+    Only device channels, and user channels of Macs, that are enrolled count. Planning again without new facts changes nothing.
     """
     total, ids = PlanSummary(), sorted(set(enrollment_ids))
     for start in range(0, len(ids), BATCH):
@@ -105,7 +106,7 @@ class _Batch:
 
 
 def _plannable() -> EnrollmentQuerySet:
-    return Enrollment.objects.enrolled().device_channel()
+    return Enrollment.objects.enrolled().filter(Q(parent=None) | Q(kind__in=USER_CHANNELS))
 
 
 def _plan_batch(ids: Sequence[int], now: datetime) -> PlanSummary:
@@ -144,7 +145,7 @@ def _decide(batch: _Batch, wishes: Wishes, now: datetime) -> None:
     groups = group_ids_by_device([enrollment.device_id for enrollment in batch.enrollments])
     fresh: list[Verdict] = []
     for enrollment in batch.enrollments:
-        wanted, rows = wishes.of(groups.get(enrollment.device_id, ())), batch.rows[enrollment.pk]
+        wanted, rows = wishes.of(enrollment, groups.get(enrollment.device_id, ())), batch.rows[enrollment.pk]
         for bundle_id in sorted(wanted.keys() | rows.keys()):
             bundle, key = wanted.get(bundle_id), (enrollment.pk, requirement_key(bundle_id))
             verdict = batch.verdicts.pop(key, None) if bundle and bundle.requirement else None

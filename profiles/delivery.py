@@ -1,37 +1,58 @@
 """Turning a queued InstallProfile into the command that a device gets.
 
-The queue holds the profile's key and UUID only; the bytes were signed when the revision was published and are kept
-per process, so that a delivery costs no signature and, after the first, no statement.
+The queue holds the profile's key and UUID only. Bytes that are the same for all devices were signed when the revision
+was published and are kept per process, so that a delivery costs no signature and, after the first, no statement.
+What differs per device is made each time (`profiles.rendering`) and never kept.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 
+from devices.models import Enrollment
+from profiles import rendering
 from profiles.errors import DeliveryError
 from profiles.models import Profile
 from protocol.commands import InstallProfile
 from protocol.plist import PlistValue
 
 
-def render_install_profile(params: Mapping[str, PlistValue]) -> InstallProfile:
-    """The command behind `{"Profile": <pk>, "UUID": <its PayloadUUID>, ...}`.
+class _PerDevice(Exception):  # noqa: N818 (no error: the bytes are made elsewhere)
+    """The profile's bytes are not shared. Raised, for what is raised takes no place in the cache."""
 
-    Raises DeliveryError when the profile is gone.
+    def __init__(self, profile: Profile) -> None:
+        super().__init__(profile.pk)
+        self.profile = profile
+
+
+def render_install_profile(params: Mapping[str, PlistValue], enrollment_id: int, now: datetime) -> InstallProfile:
+    """The command behind `{"Profile": <pk>, "UUID": <the PayloadUUID it was planned with>, ...}` for one channel.
+
+    Raises DeliveryError when the profile is gone or cannot be made for this device.
     """
     pk, uuid = params.get("Profile"), params.get("UUID")
     if not isinstance(pk, int) or isinstance(pk, bool):
         raise DeliveryError("The command names no profile.")
-    return InstallProfile(_signed(pk, uuid) if isinstance(uuid, str) else _load(pk))
+    try:
+        return InstallProfile(_signed(pk, uuid) if isinstance(uuid, str) else _load(pk))
+    except _PerDevice as found:
+        profile = found.profile
+    enrollment = Enrollment.objects.select_related("device").filter(pk=enrollment_id).first()
+    if enrollment is None:
+        raise DeliveryError("The command's enrollment is gone.")
+    return InstallProfile(rendering.render(profile, enrollment, now))
 
 
 @lru_cache(maxsize=256)
 def _signed(pk: int, uuid: str) -> bytes:
     """The UUID is derived from the content: what was read once under both names stays true."""
-    return _load(pk, uuid=uuid)
+    return _load(pk, uuid)
 
 
-def _load(pk: int, **facts: str) -> bytes:
-    signed = Profile.objects.filter(pk=pk, **facts).values_list("signed", flat=True).first()
-    if not signed:
+def _load(pk: int, uuid: str | None = None) -> bytes:
+    profile = Profile.objects.filter(pk=pk).first()
+    if profile is not None and rendering.is_per_device(profile):
+        raise _PerDevice(profile)
+    if profile is None or not profile.signed or uuid not in {None, profile.uuid}:
         raise DeliveryError(f"Profile {pk} is gone.")
-    return bytes(signed)
+    return bytes(profile.signed)

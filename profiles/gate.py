@@ -22,6 +22,7 @@ from operations.models import Alert
 from profiles.answers import list_fact, security_fact
 from profiles.models import Bundle, Installation, Part, Profile
 from profiles.planning import WantedBundle, WantedProfile
+from profiles.rendering import is_variant
 from profiles.wishes import KEY, current_bundles, requirement_key
 
 POLL_PRIORITY = 50
@@ -124,7 +125,8 @@ def _poll_batch(now: datetime) -> list[int]:
         ids = sorted(set(due.order_by("next_poll_at").values_list("enrollment_id", flat=True)[:_BATCH]))
         # Locked enrollments are being planned or judged right now; the next sweep finds them still due.
         locked = Enrollment.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True, skip_locked=True)
-        enrolled = {row.pk: row.state == "enrolled" for row in locked.only("state")}
+        channels = list(locked.only("state", "parent"))
+        enrolled = {row.pk: row.state == "enrolled" for row in channels}
         verdicts = list(due.filter(enrollment__in=enrolled))
         for verdict in verdicts:
             verdict.next_poll_at = _next_poll(verdict, now) if enrolled[verdict.enrollment_id] else None
@@ -132,8 +134,10 @@ def _poll_batch(now: datetime) -> list[int]:
             verdicts, ROWS_PER_STATEMENT, update_conflicts=True, unique_fields=["id"], update_fields=["next_poll_at"]
         )
         asked = [pk for pk, is_enrolled in enrolled.items() if is_enrolled]
-        for request_type in (InventoryKind.PROFILE_LIST, InventoryKind.SECURITY_INFO):
-            enqueue_once(asked, request_type.value, origin="the gate's poll", now=now, priority=POLL_PRIORITY)
+        # A Mac's user channel lists its profiles and knows nothing of the device's security.
+        devices = [row.pk for row in channels if enrolled[row.pk] and row.parent_id is None]
+        for request_type, pks in ((InventoryKind.PROFILE_LIST, asked), (InventoryKind.SECURITY_INFO, devices)):
+            enqueue_once(pks, request_type.value, origin="the gate's poll", now=now, priority=POLL_PRIORITY)
     return asked
 
 
@@ -210,23 +214,29 @@ def _cases(enrollments: Mapping[int, Enrollment], verdicts: Mapping[tuple[int, s
     securities = latest(list(enrollments), InventoryKind.SECURITY_INFO)
     cases = []
     for row in rows:
-        bundle = bundles.get(row.bundle_id)
-        profile = bundle.requirement if bundle else None
+        enrollment, bundle = enrollments[row.enrollment_id], bundles.get(row.bundle_id)
+        profile = bundle.on(enrollment).requirement if bundle else None
         verdict = verdicts.get((row.enrollment_id, requirement_key(row.bundle_id)))
         if profile is None or verdict is None or profile.part != row.part:
             continue
+        listed = list_fact(lists.get(row.enrollment_id))
         requirement = Requirement(
             key=verdict.requirement_key,
             profile_identifier=profile.identifier,
             profile_uuid=profile.uuid,
-            known_uuids=known[profile.identifier] - {profile.uuid},
+            known_uuids=_older(known[profile.identifier], profile, listed=listed),
             checks=checks_of(profile),
         )
-        listed, said = lists.get(row.enrollment_id), securities.get(row.enrollment_id)
-        cases.append(
-            _Case(enrollments[row.enrollment_id], verdict, row, requirement, list_fact(listed), security_fact(said))
-        )
+        said = security_fact(securities.get(row.enrollment_id))
+        cases.append(_Case(enrollment, verdict, row, requirement, listed, said))
     return cases
+
+
+def _older(known: frozenset[str], profile: WantedProfile, *, listed: ProfileListFact | None) -> frozenset[str]:
+    """The UUIDs that mean an older revision on this device, or this one with the values of yesterday."""
+    found = listed.profiles.get(profile.identifier) if listed is not None else None
+    variants = {found} if found is not None and is_variant(found, known) else set()
+    return (known | variants) - {profile.uuid}
 
 
 def _known_uuids(bundles: Iterable[WantedBundle]) -> dict[str, frozenset[str]]:

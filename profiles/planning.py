@@ -5,15 +5,17 @@ first, the capability once a verdict on exactly the installed requirement says c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import Self
 
 from django.conf import settings
 
 from devices import ladder
-from devices.models import CommandState, LadderState, Verdict, VerdictState
-from profiles.models import DeliveryRule, Installation, Part
+from devices.models import CommandState, Enrollment, LadderState, Verdict, VerdictState
+from profiles.models import DeliveryRule, Installation, Part, Scope
+from profiles.rendering import device_uuid, facts
 
 PASSCODE_TYPE = "com.apple.mobiledevice.passwordpolicy"
 # Apple's countdown after a stricter passcode policy: fixed, invisible to the server.
@@ -22,13 +24,28 @@ PASSCODE_GRACE = timedelta(minutes=60)
 
 @dataclass(frozen=True, slots=True)
 class WantedProfile:
-    """A profile of a current revision."""
+    """A profile of a current revision; `on` makes it what one device should get.
+
+    `variables` are filled in for each device; `marks` say which value its secrets have. `missing` are the variables
+    for which this device has no value.
+    """
 
     pk: int
     part: str
     identifier: str
     uuid: str
     payload_types: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    def on(self, facts: Mapping[str, str]) -> Self:
+        """The same profile under the UUID that it has with these values (`profiles.rendering.facts`)."""
+        if not self.variables:
+            return self
+        values = {name: self.marks.get(name) or facts.get(name, "") for name in self.variables}
+        missing = tuple(name for name, value in values.items() if not value)
+        return replace(self, uuid=device_uuid(self.uuid, values), missing=missing)
 
     @property
     def asks_for_passcode(self) -> bool:
@@ -45,6 +62,14 @@ class WantedBundle:
     withdraw: bool
     label: str
     profiles: Mapping[str, WantedProfile]
+    scope: str = Scope.SYSTEM
+
+    def on(self, enrollment: Enrollment) -> Self:
+        """The bundle as this channel should get it; `enrollment.device` is loaded."""
+        if not any(profile.variables for profile in self.profiles.values()):
+            return self
+        known = facts(enrollment.device, enrollment)
+        return replace(self, profiles={part: profile.on(known) for part, profile in self.profiles.items()})
 
     @property
     def requirement(self) -> WantedProfile | None:
@@ -113,6 +138,9 @@ class BundlePlan:
             row.payload_uuid = profile.uuid
             ladder.start_over(row, now=self.now)
         passage, reason, next_at = self._passage(profile)
+        if passage is Passage.OPEN and profile.missing:
+            # A hole in a profile is worse than none; whoever enters the value, or stores the secret, plans again.
+            passage, reason = Passage.HOLD, f"Waiting for a value of {', '.join(profile.missing)} for this device"
         if passage is Passage.OPEN:
             self._go(row)
         elif passage is Passage.CLOSED and self._withdraws and ladder.may_be_there(row):

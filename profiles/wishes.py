@@ -8,10 +8,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from profiles.models import Assignment, Bundle, Profile, Revision
+from devices.models import Enrollment
+from profiles.models import Assignment, Bundle, Profile, Revision, Scope
 from profiles.planning import WantedBundle, WantedProfile
+from profiles.rendering import secret_marks
+from protocol.identity import EnrollmentKind
 
 KEY = "bundle:"
+# Scope "User" is a Mac's word (PayloadScope); Shared iPad has user channels of another kind.
+USER_CHANNELS = (EnrollmentKind.USER.value, EnrollmentKind.USER_ENROLLMENT_USER.value)
 
 
 def requirement_key(bundle_id: int) -> str:
@@ -27,16 +32,24 @@ class Wishes:
     included: dict[int, set[int]]
     excluded: dict[int, set[int]]
 
-    def of(self, group_ids: Iterable[int]) -> dict[int, WantedBundle]:
-        """The bundles wanted on a device in these groups, by id."""
+    def of(self, enrollment: Enrollment, group_ids: Iterable[int]) -> dict[int, WantedBundle]:
+        """The bundles wanted on a channel of a device in these groups, by id, with the device's own values."""
         groups = list(group_ids)
         wanted: set[int] = set().union(*(self.included.get(group, set()) for group in groups))
         refused: set[int] = set().union(*(self.excluded.get(group, set()) for group in groups))
-        return {pk: self.bundles[pk] for pk in sorted(wanted - refused) if pk in self.bundles}
+        bundles = (self.bundles[pk] for pk in sorted(wanted - refused) if pk in self.bundles)
+        return {bundle.bundle_id: bundle.on(enrollment) for bundle in bundles if belongs(bundle.scope, enrollment)}
+
+
+def belongs(scope: str, enrollment: Enrollment) -> bool:
+    """Whether a bundle of this scope goes to this channel: a user's to a Mac's user channels, all others not."""
+    if scope == Scope.USER:
+        return enrollment.kind in USER_CHANNELS
+    return enrollment.parent_id is None
 
 
 def load_wishes() -> Wishes:
-    """Read them in two statements, without the profiles' bytes."""
+    """Read them in three statements at most, without the profiles' bytes."""
     included: dict[int, set[int]] = defaultdict(set)
     excluded: dict[int, set[int]] = defaultdict(set)
     rows = Assignment.objects.exclude(bundle__current_revision=None).values_list("group_id", "bundle_id", "excluded")
@@ -47,15 +60,22 @@ def load_wishes() -> Wishes:
 
 
 def current_bundles(bundle_ids: Collection[int]) -> dict[int, WantedBundle]:
-    """The current revisions of these bundles, by bundle id, in one statement."""
+    """The current revisions of these bundles, by bundle id; a second statement where they name secrets."""
     current = Bundle.objects.filter(pk__in=bundle_ids).values("current_revision")
     profiles = (
         Profile.objects.filter(revision__in=current).select_related("revision__bundle").defer("content", "signed")
     )
+    marks = secret_marks({name for profile in profiles for name in profile.variables})
     by_revision: dict[Revision, dict[str, WantedProfile]] = defaultdict(dict)
     for profile in profiles:
         by_revision[profile.revision][profile.part] = WantedProfile(
-            profile.pk, profile.part, profile.identifier, profile.uuid, tuple(profile.payload_types)
+            profile.pk,
+            profile.part,
+            profile.identifier,
+            profile.uuid,
+            tuple(profile.payload_types),
+            tuple(profile.variables),
+            {name: mark for name, mark in marks.items() if name in profile.variables},
         )
     return {
         revision.bundle_id: WantedBundle(
@@ -64,6 +84,7 @@ def current_bundles(bundle_ids: Collection[int]) -> dict[int, WantedBundle]:
             withdraw=revision.withdraw_on_regression,
             label=f"{revision.bundle.name} v{revision.number}",
             profiles=parts,
+            scope=revision.bundle.scope,
         )
         for revision, parts in by_revision.items()
     }

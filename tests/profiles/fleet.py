@@ -179,7 +179,9 @@ class FakeDevice:
         if kind in self.errors:
             return Status.ERROR, self.errors[kind], {}
         if kind == "InstallProfile" and kind not in self.lies:
-            content, signer = unwrap_mobileconfig(render_install_profile(params).payload)
+            content, signer = unwrap_mobileconfig(
+                render_install_profile(params, self.enrollment.pk, self.clock.now).payload
+            )
             assert signer is not None
             self.profiles[content.identifier] = content.uuid
         if kind == "RemoveProfile" and kind not in self.lies:

@@ -117,13 +117,13 @@ def test_a_delivery_costs_no_statement_after_the_first(clock, django_assert_num_
     profile = profiles_of(bundle)[Part.WHOLE]
     params = {"Profile": profile.pk, "UUID": profile.uuid, "Installation": 1}
     with django_assert_num_queries(1):
-        first = render_install_profile(params)
+        first = render_install_profile(params, 0, clock.now)
     with django_assert_num_queries(0):
-        assert render_install_profile(params).payload == first.payload == bytes(profile.signed)
-    assert render_install_profile({"Profile": profile.pk}).payload == first.payload
+        assert render_install_profile(params, 0, clock.now).payload == first.payload == bytes(profile.signed)
+    assert render_install_profile({"Profile": profile.pk}, 0, clock.now).payload == first.payload
 
 
 @pytest.mark.parametrize("params", [{}, {"Profile": 999_999}, {"Profile": "1"}, {"Profile": True}])
-def test_a_command_whose_profile_is_gone_cannot_be_rendered(params):
+def test_a_command_whose_profile_is_gone_cannot_be_rendered(params, clock):
     with pytest.raises(DeliveryError):
-        render_install_profile(params)
+        render_install_profile(params, 0, clock.now)
