@@ -1,0 +1,179 @@
+"""What we say about payloads, held against the packaged catalogue: nothing may speak of a key that is not there."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from profiles import overlay
+from profiles.overlay.marks import REFERENCES, SECRETS
+from profiles.overlay.names import derived
+from profiles.overlay.payloads import NETWORK, SUMMARIES, TOPICS
+from protocol.schema import Catalogue, KeyFacts, packaged
+
+VARIANTS = sorted(packaged().payloads)
+
+
+def _walk(keys: Sequence[KeyFacts], path: tuple[str, ...] = ()) -> Iterator[tuple[str, KeyFacts]]:
+    for key in keys:
+        # Two of Apple's files contain themselves; a second turn says nothing new.
+        if key.name in path and key.type in ("array", "dictionary"):
+            continue
+        yield ".".join((*path, key.name)), key
+        yield from _walk(key.subkeys, (*path, key.name))
+
+
+def _paths(variant: str) -> dict[str, KeyFacts]:
+    return dict(_walk(packaged().payloads[variant].keys))
+
+
+def test_every_payload_has_a_title_a_summary_and_a_known_section() -> None:
+    assert set(SUMMARIES) == set(VARIANTS)
+    for variant, (topic, title, summary) in SUMMARIES.items():
+        assert topic in TOPICS, variant
+        assert title, variant
+        assert summary.endswith("."), variant
+    titles = [title for _, title, _ in SUMMARIES.values()]
+    assert len(set(titles)) == len(titles)
+
+
+def test_payloads_that_can_cut_a_device_off_exist() -> None:
+    assert set(VARIANTS) >= NETWORK
+    assert overlay.of("com.apple.wifi.managed").network
+    assert not overlay.of("com.apple.dock").network
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("allowAirDrop", "Allow AirDrop"),
+        ("SSID_STR", "SSID"),
+        ("PayloadCertificateUUID", "Certificate"),
+        ("allowiPhoneMirroring", "Allow iPhone mirroring"),
+        ("SMIMESigningCertificateUUID", "S/MIME signing certificate"),
+        ("DeviceCACertificateUUIDsItem", "Device CA certificate"),
+        ("com.apple.autologout.AutoLogOutDelay", "Auto log out delay"),
+        ("DisableAssociationMACRandomization", "Disable association MAC randomization"),
+        ("iChat.menu", "iChat menu"),
+        ("Key Type", "Key type"),
+        ("VPNUUID", "VPN"),
+        ("ANY", "Any key"),
+        ("", ""),
+        ("_", "_"),
+    ],
+)
+def test_a_label_is_made_from_a_keys_name(name: str, expected: str) -> None:
+    assert derived(name) == expected
+
+
+def test_every_key_of_every_payload_has_a_label() -> None:
+    for variant in VARIANTS:
+        for path in _paths(variant):
+            assert overlay.label(variant, path, packaged()).strip(), (variant, path)
+
+
+def test_apples_title_stands_before_a_made_one_and_after_ours() -> None:
+    texts = {
+        "com.apple.font:Name": ("Typeface", "Apple's words."),
+        "com.apple.font:Font": ("Font", ""),
+        "com.apple.dock:tilesize": ("tilesize", ""),
+    }
+    catalogue = Catalogue(_content(), texts=texts)
+    assert overlay.label("com.apple.font", "Name", catalogue) == "Typeface"
+    assert overlay.help_of("com.apple.font", "Name", catalogue) == "Apple's words."
+    assert overlay.label("com.apple.font", "Name", packaged()) == "Name"
+    assert overlay.help_of("com.apple.font", "Name", packaged()) == ""
+
+
+def _content() -> dict[str, object]:
+    return {"payloads": {}, "declarations": {}, "commands": {}, "checkins": {}, "common": {"platforms": {}}}
+
+
+def test_an_unknown_payload_type_has_no_overlay_and_its_own_name() -> None:
+    assert overlay.title_of("com.example.unknown") == "com.example.unknown"
+    assert overlay.of("com.example.unknown").topic == "Other"
+    assert overlay.label("com.example.unknown", "someKey", packaged()) == "Some key"
+    assert not overlay.visible("com.example.unknown", {}).hides(("a", 0, "b"))
+    assert overlay.judge("com.example.unknown", {}) == []
+
+
+# Names that look like secrets and are none: switches, rules about passwords, and identifiers.
+HARMLESS = {
+    "com.apple.domains": {"SafariPasswordAutoFillDomains.SafariPasswordAutoFillDomainsItem"},
+    "com.apple.eas.account": {"OAuthTokenRequestURL"},
+    "com.apple.extensiblesso(kerberos)": {
+        "ExtensionData.pwReqText", "ExtensionData.pwReqRTFData", "ExtensionData.pwChangeURL",
+    },
+    "com.apple.mobiledevice.passwordpolicy": {
+        "customRegex.passwordContentRegex", "customRegex.passwordContentDescription.ANY",
+    },
+    # A name people look the escrowed key up by.
+    "com.apple.security.FDERecoveryKeyEscrow": {"DeviceKey"},
+    # "Prompt": a word for how the password is asked for.
+    "com.apple.vpn.managed": {"IPSec.XAuthPasswordEncryption", "IKEv2.PPKIdentifier"},
+    # RSA or not.
+    "com.apple.security.scep": {"PayloadContent.Key Type"},
+    "com.apple.security.acme": {"KeyType"},
+    # The public keys of relays.
+    "com.apple.relay.managed": {"Relays.Relay.RawPublicKeys.RawPublicKeysElement"},
+}  # fmt: skip
+_LOOKS_SECRET = re.compile(
+    r"passw|secret|passphrase|challenge|token|psk|ppk|credential(?!s?Source|UseMode|BundleId)|^pw|key", re.I
+)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_key_that_looks_like_a_secret_is_marked_or_known_to_be_harmless(variant: str) -> None:
+    suspects = {
+        path
+        for path, key in _paths(variant).items()
+        if key.type in ("string", "data") and _LOOKS_SECRET.search(path.removesuffix(".ANY").rsplit(".", 1)[-1])
+    }
+    assert suspects - HARMLESS.get(variant, set()) <= overlay.secret_paths(variant)
+
+
+def test_no_harmless_key_is_marked_as_a_secret() -> None:
+    for variant, paths in HARMLESS.items():
+        assert not paths & overlay.secret_paths(variant)
+
+
+@pytest.mark.parametrize("variant", sorted(SECRETS))
+def test_secret_marks_stand_at_text_or_data(variant: str) -> None:
+    known = _paths(variant)
+    for path in overlay.secret_paths(variant):
+        assert known[path].type in ("string", "data"), path
+        assert overlay.of(variant).keys[path].secret
+
+
+# Identifiers of their own, which apps or servers repeat; no payload is named by them.
+NO_REFERENCE = {
+    "com.apple.dnsProxy.managed": {"DNSProxyUUID"},
+    "com.apple.education": {"OrganizationUUID"},
+    "com.apple.relay.managed": {"RelayUUID"},
+    "com.apple.vpn.managed.applayer": {"VPNUUID", "CellularSliceUUID"},
+    "com.apple.webcontent-filter": {"ContentFilterUUID"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_key_that_names_a_uuid_is_a_reference_or_known_to_be_none(variant: str) -> None:
+    suspects = {
+        path
+        for path, key in _paths(variant).items()
+        if key.type == "string" and re.search(r"UUID|Anchor|TrustedCertificates", path.rsplit(".", 1)[-1])
+    }
+    assert suspects - NO_REFERENCE.get(variant, set()) <= set(overlay.references(variant))
+
+
+@pytest.mark.parametrize("variant", sorted(REFERENCES))
+def test_references_stand_at_text_and_name_known_payload_types(variant: str) -> None:
+    types = {facts.payload_type for facts in packaged().payloads.values()}
+    for path, named in overlay.references(variant).items():
+        assert _paths(variant)[path].type == "string", path
+        assert named, path
+        assert set(named) <= types, path
+
+
+def test_accounts_name_a_per_app_vpn_by_its_own_identifier() -> None:
+    assert overlay.of("com.apple.mail.managed").keys["VPNUUID"].reference_key == "VPNUUID"
+    assert overlay.of("com.apple.wifi.managed").keys["PayloadCertificateUUID"].reference_key == "PayloadUUID"
