@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from protocol import plist
 from protocol.commands import GenericCommand
-from protocol.errors import ProtocolError
+from protocol.errors import MobileconfigError, ProtocolError
 from protocol.reports import Status
 from simulator import profiles
 from simulator.device import AfterDelivery, Device
@@ -149,10 +149,11 @@ def _data(params: Mapping[str, Any], key: str) -> bytes:
 
 def _install_profile(device: Device, params: Mapping[str, Any]) -> Answer | Installation:
     try:
-        profile = profiles.read_profile(_data(params, "Payload"))
+        profile = profiles.read_profile(_data(params, "Payload"), identity=_identity(device))
         plist.dumps(profile.content)  # what cannot be written again could be neither listed nor kept
     except ProtocolError as error:
-        raise CommandError(1000, "MCProfileErrorDomain", f"malformed profile: {error}") from None
+        code = 1006 if isinstance(error, MobileconfigError) and error.code == "encrypted" else 1000
+        raise CommandError(code, "MCProfileErrorDomain", f"malformed profile: {error}") from None
     types = {str(payload.get("PayloadType")) for payload in profile.payloads}
     if device.user_enrollment and types & USER_ENROLLMENT_FORBIDDEN:
         raise CommandError(4023, INSTALLATION_DOMAIN, "a payload is not acceptable in a User Enrollment")
@@ -168,6 +169,10 @@ def _install_profile(device: Device, params: Mapping[str, Any]) -> Answer | Inst
     if profiles.SCEP in types:
         return Installation(profile)
     return install(device, profile, [])
+
+
+def _identity(device: Device) -> profiles.Identity | None:
+    return None if device.enrollment is None else (device.enrollment.certificate, device.enrollment.private_key)
 
 
 def _remove_profile(device: Device, params: Mapping[str, Any]) -> Answer:

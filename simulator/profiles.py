@@ -7,25 +7,34 @@ in ProfileList, which SCEP identities it has to fetch.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from protocol import cms, mobileconfig, plist
-from protocol.errors import ProtocolError
+from protocol.errors import MobileconfigError, ProtocolError
 
 MDM: Final = "com.apple.mdm"
 SCEP: Final = "com.apple.security.scep"
 CERTIFICATES: Final = frozenset({"com.apple.security.root", "com.apple.security.pkcs1"})
+# A certificate and its key.
+Identity: TypeAlias = tuple[x509.Certificate, RSAPrivateKey]
 _LISTED = ("PayloadType", "PayloadVersion", "PayloadIdentifier", "PayloadUUID")
 _LISTED_IF_THERE = ("PayloadDisplayName", "PayloadDescription", "PayloadOrganization")
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledProfile:
-    """A configuration profile on the device. `managed`: it came through MDM; `signers`: DER, leaf first."""
+    """A configuration profile on the device. `managed`: it came through MDM; `signers`: DER, leaf first.
+
+    `encrypted`: it came encrypted to the device; `content` is what was inside.
+    """
 
     content: dict[str, Any]
     managed: bool = True
     signers: tuple[bytes, ...] = ()
+    encrypted: bool = False
 
     @property
     def identifier(self) -> str:
@@ -56,11 +65,13 @@ class InstalledProfile:
         entry |= {key: self.content[key] for key in _LISTED_IF_THERE if key in self.content}
         entry["PayloadRemovalDisallowed"] = self.content.get("PayloadRemovalDisallowed") is True
         entry["HasRemovalPasscode"] = False
-        entry["IsEncrypted"] = False
+        entry["IsEncrypted"] = self.encrypted
         if not mac:
             entry["IsManaged"] = self.managed
         if self.signers:
             entry["SignerCertificates"] = list(self.signers)
+        if self.encrypted:
+            return entry
         keys = _LISTED + _LISTED_IF_THERE
         entry["PayloadContent"] = [{key: p[key] for key in keys if key in p} for p in self.payloads]
         return entry
@@ -92,11 +103,38 @@ class ScepPayload:
     ca_fingerprint: bytes
 
 
-def read_profile(data: bytes, *, managed: bool = True) -> InstalledProfile:
-    """A `.mobileconfig`, signed or not. MobileconfigError or SignatureError when the device could not install it."""
-    profile, signer = mobileconfig.unwrap_mobileconfig(data)
-    signers = () if signer is None else (signer.certificate_der,)
-    return InstalledProfile(dict(profile.content), managed=managed, signers=signers)
+def read_profile(data: bytes, *, managed: bool = True, identity: Identity | None = None) -> InstalledProfile:
+    """A `.mobileconfig`, signed or not, encrypted to `identity` or not.
+
+    MobileconfigError or SignatureError when the device could not install it.
+    """
+    try:
+        profile, signer = mobileconfig.unwrap_mobileconfig(data)
+    except MobileconfigError as error:
+        if error.code != "encrypted" or identity is None:
+            raise
+        return _read_encrypted(data, identity, managed=managed)
+    return InstalledProfile(dict(profile.content), managed=managed, signers=_signers(signer))
+
+
+def _read_encrypted(data: bytes, identity: Identity, *, managed: bool) -> InstalledProfile:
+    """The payloads are an array of their own in EncryptedPayloadContent (Apple's TopLevel.yaml)."""
+    content, signer = cms.verify_attached(data) if cms.looks_like_cms(data) else (data, None)
+    outside = plist.loads_dict(content)
+    envelope = outside.pop("EncryptedPayloadContent", None)
+    if not isinstance(envelope, bytes) or outside.pop("IsEncrypted", None) is not True or "PayloadContent" in outside:
+        raise MobileconfigError("malformed", "the profile is not encrypted as Apple's schema has it")
+    certificate, private_key = identity
+    try:
+        inside = plist.loads(cms.decrypt(envelope, certificate, private_key=private_key)[0])
+    except ProtocolError as error:
+        raise MobileconfigError("encrypted", f"the payloads cannot be decrypted: {error}") from None
+    profile, _ = mobileconfig.unwrap_mobileconfig(plist.dumps({**outside, "PayloadContent": inside}))
+    return InstalledProfile(dict(profile.content), managed=managed, signers=_signers(signer), encrypted=True)
+
+
+def _signers(signer: cms.Signer | None) -> tuple[bytes, ...]:
+    return () if signer is None else (signer.certificate_der,)
 
 
 def read_provisioning_profile(data: bytes) -> ProvisioningProfile:

@@ -100,7 +100,8 @@ def _der(certificate: x509.Certificate) -> bytes:
 
 
 def _dump_profile(profile: InstalledProfile) -> dict[str, Any]:
-    return {"content": profile.content, "managed": profile.managed, "signers": list(profile.signers)}
+    values = {"content": profile.content, "managed": profile.managed, "signers": list(profile.signers)}
+    return {**values, "encrypted": profile.encrypted}
 
 
 def _dump_provisioning(profile: ProvisioningProfile) -> dict[str, Any]:
@@ -143,7 +144,12 @@ def _load(values: Mapping[str, Any]) -> Device:
 
 
 def _load_profile(values: Mapping[str, Any]) -> InstalledProfile:
-    return InstalledProfile(values["content"], managed=values["managed"], signers=tuple(values["signers"]))
+    return InstalledProfile(
+        values["content"],
+        managed=values["managed"],
+        signers=tuple(values["signers"]),
+        encrypted=values.get("encrypted", False),
+    )
 
 
 def _load_provisioning(values: Mapping[str, Any]) -> ProvisioningProfile:
