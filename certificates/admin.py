@@ -35,6 +35,7 @@ class IssuedCertificateAdmin(ReadOnlyAdmin):
 class PushCertificateAdmin(ReadOnlyAdmin):
     """Uploading is a page of its own above this app, for it must know how many devices depend on the topic."""
 
+    empty_words = "No push certificate yet: without one devices cannot be woken, and new ones cannot enroll."
     list_display = ["topic", "ends", "uploaded", "replaced", "stopped_reason"]
     list_filter = [("replaced_at", admin.EmptyFieldListFilter)]
     ordering = ["-pk"]

@@ -59,6 +59,8 @@ class RevocableCertificateAdmin(IssuedCertificateAdmin):
     """Issued certificates; revoking a device's identity cuts the device off, so it is asked and recorded."""
 
     actions = ["revoke"]
+    row_actions = ["revoke"]
+    dangerous_actions = ["revoke"]
 
     @admin.action(description="Revoke…", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[IssuedCertificate]) -> HttpResponse | None:

@@ -49,13 +49,14 @@ class OperationAdmin(ReadOnlyAdmin):
     list_select_related = ["created_by"]
     list_filter = ["state", "kind"]
     search_fields = ["title"]
+    empty_words = "No operations yet. What is asked of many devices at once is followed here."
     fields = ["standing", "progress", "created_by", "when", "until"]
     change_form_template = "operations/operation_change_form.html"
 
     @admin.display(description="state", ordering="state")
     def standing(self, operation: Operation) -> SafeString:
         pill = '<span class="portal-pill portal-{}">{}</span>'
-        return format_html(pill, operation.state, operation.get_state_display())
+        return format_html(pill, operation.state, operation.get_state_display().capitalize())
 
     @admin.display(description="progress")
     def progress(self, operation: Operation) -> SafeString:
@@ -98,10 +99,19 @@ class OperationAdmin(ReadOnlyAdmin):
 
 @admin.register(Alert)
 class AlertAdmin(ReadOnlyAdmin):
-    list_display = ["title", "severity", "raised", "delivered", "resolved"]
+    list_display = ["title", "standing", "raised", "delivered", "resolved"]
     list_filter = ["severity", ("resolved_at", admin.EmptyFieldListFilter)]
     search_fields = ["title", "text", "key"]
     actions = ["resolve"]
+    row_actions = ["resolve"]
+    list_tabs = [("All", ""), ("Open", "resolved_at__isempty=1"), ("Resolved", "resolved_at__isempty=0")]
+    empty_words = "All quiet: nothing has needed anybody's attention yet."
+
+    @admin.display(description="severity", ordering="severity")
+    def standing(self, alert: Alert) -> SafeString:
+        tone = "note" if alert.resolved_at else "bad" if alert.severity == Alert.Severity.CRITICAL else "warn"
+        pill = '<span class="portal-pill portal-{}">{}</span>'
+        return format_html(pill, tone, alert.get_severity_display().capitalize())
 
     raised = moment_column("raised_at", "raised")
     delivered = moment_column("delivered_at", "told")

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.timesince import timesince
@@ -35,6 +36,16 @@ class PortalAdmin(ModelAdmin):
 
     list_per_page = 50
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    # After the rows they are for, also for those who go through the page by keyboard.
+    actions_on_top, actions_on_bottom = False, True
+    # Names of actions that each row offers in a menu of its own, and which of them are marked as dangerous.
+    row_actions: Sequence[str] = ()
+    dangerous_actions: Sequence[str] = ()
+    # Saved filters above the list: label and query string; the first is the whole list.
+    list_tabs: Sequence[tuple[str, str]] = ()
+    # What an empty list says: what these things are, and how the first one comes about.
+    empty_words = ""
     change_list_template = "portal/change_list.html"
     change_form_template = "portal/change_form.html"
 
@@ -72,16 +83,76 @@ class PortalAdmin(ModelAdmin):
         return True
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        # "Devices" instead of Django's "Select device to view".
-        title = capfirst(str(self.opts.verbose_name_plural))
-        return super().changelist_view(
-            request, {"title": title, **(extra_context or {}), "tools": self.list_tools(request)}
-        )
+        if request.method == "POST" and ROW_ACTION in request.POST:
+            _choose_row(request)
+        plural = str(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {
+            # "Devices" instead of Django's "Select device to view".
+            "title": capfirst(plural),
+            **(extra_context or {}),
+            "tools": self.list_tools(request),
+            "tabs": self._tabs(request),
+            "row_menus": bool(self._row_menu(request)),
+            "empty_words": self.empty_words or f"No {plural} yet.",
+        })  # fmt: skip
+
+    def _tabs(self, request: HttpRequest) -> list[dict[str, Any]]:
+        here = request.GET.urlencode(safe=",")
+        return [{"label": label, "url": f"?{query}", "current": here == query} for label, query in self.list_tabs]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        columns, menu = list(super().get_list_display(request)), self._row_menu(request)
+        return [*columns, _row_menu_column(menu, self.dangerous_actions)] if menu else columns
+
+    def _row_menu(self, request: HttpRequest) -> list[tuple[str, str]]:
+        """Name and label of the row actions that this person may use."""
+        if not self.row_actions:
+            return []
+        offered: dict[str, Any] = self.get_actions(request)
+        return [(name, str(offered[name][2])) for name in self.row_actions if name in offered]
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         obj = kwargs.get("obj")
         context["tools"] = [] if obj is None else self.object_tools(request, obj)
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+ROW_ACTION = "row_action"
+
+
+def _choose_row(request: HttpRequest) -> None:
+    """A row's menu sends `lock:12`: for Django that is the action `lock` on the selection of row 12 alone."""
+    chosen = request.POST.copy()
+    name, _, pk = str(chosen.pop(ROW_ACTION)[-1]).partition(":")
+    chosen["action"], chosen["select_across"] = name, "0"
+    chosen.setlist(ACTION_CHECKBOX_NAME, [pk])
+    request.POST = chosen  # type: ignore[assignment]  # as the request's own property does
+
+
+def _row_menu_column(menu: Sequence[tuple[str, str]], dangerous: Sequence[str]) -> Callable[[Any], SafeString]:
+    """A column with each row's acts; the buttons belong to a form of their own beside the list's."""
+    heading = format_html('<span class="{}">{}</span>', "visually-hidden", "Acts")
+
+    @admin.display(description=heading)
+    def row_menu(row: Any) -> SafeString:
+        buttons = format_html_join(
+            "",
+            '<button form="portal-row" name="{}" value="{}:{}"{}>{}</button>',
+            (
+                (ROW_ACTION, name, row.pk, SafeString(' class="portal-dangerous"') if name in dangerous else "", label)
+                for name, label in menu
+            ),
+        )
+        return format_html(
+            '<button type="button" class="portal-tool portal-row-open" popovertarget="portal-row-{}" aria-label="Acts on {}">⋯</button>'
+            '<div class="portal-menu-items portal-row-menu" id="portal-row-{}" popover>{}</div>',
+            row.pk,
+            str(row),
+            row.pk,
+            buttons,
+        )
+
+    return row_menu
 
 
 class ReadOnlyAdmin(PortalAdmin):

@@ -86,7 +86,17 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
     list_display_links = None
     list_filter = ["state", TroubleFilter, "platform", GroupFilter]
     search_fields = ["serial_number", "name", "udid"]
+    search_help_text = "Name or serial number"
     actions = ["push_now", "refresh_inventory", "lock", "restart", "clear_passcode", "erase", "confirm_memberships"]
+    row_actions = ["push_now", "refresh_inventory", "restart", "lock", "clear_passcode", "erase"]
+    dangerous_actions = ["clear_passcode", "erase"]
+    list_tabs = [
+        ("All", ""),
+        ("Problems", "trouble=failed"),
+        ("Waiting", "trouble=waiting"),
+        ("Not enrolled", "state__in=pending,unenrolled"),
+    ]
+    empty_words = "No devices yet. A device appears here as soon as somebody opens an invitation on it."
 
     @admin.display(description="device", ordering="name")
     def title(self, device: Device) -> SafeString:
@@ -100,7 +110,7 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
     @admin.display(description="state", ordering="state")
     def standing(self, device: Device) -> SafeString:
         pill = '<span class="portal-pill portal-{}">{}</span> {}'
-        return format_html(pill, device.state, device.get_state_display(), device.state_reason)
+        return format_html(pill, device.state, device.get_state_display().capitalize(), device.state_reason)
 
     @admin.display(description="waiting", ordering="waiting_count")
     def waiting(self, device: Device) -> int:
@@ -111,6 +121,9 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
         return device.failed_count
 
     seen = moment_column("last_seen_at", "last seen")
+
+    def list_tools(self, request: HttpRequest) -> Tools:
+        return [("Invite devices", reverse("invite"))] if request.user.has_perm("devices.add_invitation") else []
 
     def object_tools(self, request: HttpRequest, obj: Device) -> Tools:
         return [("Device page", reverse("device_page", args=[obj.pk]))]
@@ -264,6 +277,7 @@ class DeviceGroupAdmin(MembershipAdmin, AuditedAdmin):
     form = GroupForm
     list_display = ["name", "description"]
     search_fields = ["name"]
+    empty_words = "No groups yet. Bundles are assigned to groups of devices."
 
     def get_fields(self, request: HttpRequest, obj: DeviceGroup | None = None) -> Any:
         fields = ["name", "description"]

@@ -34,10 +34,13 @@ class InvitationAdmin(ReadOnlyAdmin):
     list_select_related = ["created_by"]
     exclude = ["token_sha256"]
     actions = ["revoke"]
+    row_actions = ["revoke"]
+    dangerous_actions = ["revoke"]
+    empty_words = "No invitations yet. An invitation is a link and a QR code by which somebody enrolls a device."
 
     def list_tools(self, request: HttpRequest) -> Tools:
         # The page lives above this app: linked by name, never imported.
-        return [("Invite", reverse("invite"))] if request.user.has_perm("devices.add_invitation") else []
+        return [("Invite devices", reverse("invite"))] if request.user.has_perm("devices.add_invitation") else []
 
     ends = moment_column("expires_at", "ends")
     revoked = moment_column("revoked_at", "revoked")

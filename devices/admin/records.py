@@ -8,10 +8,14 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from devices import acts
 from devices.models import Command, Inventory, InventoryKind, UnmatchedReport, Verdict
+from devices.words import COMMAND_TONES, COMMAND_WORDS, command_sentence, sentence
 from operations.confirmation import ask
 from portal_ui.admin import ReadOnlyAdmin, moment_column
 
@@ -35,11 +39,32 @@ class RequestTypeFilter(admin.SimpleListFilter):
 
 @admin.register(Command)
 class CommandAdmin(ReadOnlyAdmin):
-    list_display = ["request_type", "enrollment", "state", "attempts", "created", "sent", "completed", "origin"]
-    list_select_related = ["enrollment"]
+    list_display = ["request_type", "device", "standing", "created", "sent", "completed", "origin"]
+    list_select_related = ["enrollment__device"]
     list_filter = ["state", RequestTypeFilter]
     search_fields = ["uuid", "enrollment__enrollment_id", "enrollment__device__serial_number"]
+    search_help_text = "Serial number, enrollment id or UUID"
     actions = ["cancel"]
+    row_actions = ["cancel"]
+    list_tabs = [
+        ("All", ""),
+        ("Waiting", "state__in=0,1,2"),
+        ("Failed", "state__in=4,5,6,8"),
+        ("Done", "state__exact=3"),
+    ]
+    empty_words = "No commands yet. The portal queues them by itself, and for what people ask of a device."
+
+    @admin.display(description="device")
+    def device(self, command: Command) -> SafeString:
+        device = command.enrollment.device
+        return format_html('<a href="{}">{}</a>', reverse("device_page", args=[device.pk]), str(device))
+
+    @admin.display(description="state", ordering="state")
+    def standing(self, command: Command) -> SafeString:
+        tone = COMMAND_TONES.get(command.state, "note")
+        pill = '<span class="portal-pill portal-{}">{}</span> <span class="portal-quietly">{}</span>'
+        words = COMMAND_WORDS.get(command.state, str(command.state))
+        return format_html(pill, tone, words, sentence(command_sentence(command, now=timezone.now())))
 
     created = moment_column("created_at", "created")
     sent = moment_column("sent_at", "handed out", ordered=False)
@@ -76,10 +101,15 @@ class InventoryAdmin(ReadOnlyAdmin):
 
 @admin.register(Verdict)
 class VerdictAdmin(ReadOnlyAdmin):
-    list_display = ["enrollment", "requirement_key", "state", "why", "proved", "next_poll"]
+    list_display = ["enrollment", "requirement_key", "standing", "why", "proved", "next_poll"]
     list_select_related = ["enrollment"]
     list_filter = ["state"]
     search_fields = ["enrollment__enrollment_id", "enrollment__device__serial_number", "requirement_key"]
+
+    @admin.display(description="state", ordering="state")
+    def standing(self, verdict: Verdict) -> SafeString:
+        pill = '<span class="portal-pill portal-{}">{}</span>'
+        return format_html(pill, verdict.state, verdict.get_state_display().capitalize())
 
     @admin.display(description="why")
     def why(self, verdict: Verdict) -> str:

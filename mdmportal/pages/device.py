@@ -24,16 +24,8 @@ from devices.models import (
     InventoryKind,
     Verdict,
 )
-from mdmportal.pages.words import (
-    COMMAND_TONES,
-    COMMAND_WORDS,
-    LADDER_WORDS,
-    UNREACHABLE,
-    command_sentence,
-    outlook,
-    sentence,
-    soon,
-)
+from devices.words import COMMAND_TONES, COMMAND_WORDS, LADDER_WORDS, UNREACHABLE, command_sentence, sentence
+from mdmportal.pages.words import outlook, soon
 from portal_ui.admin import moment
 from profiles.models import Installation
 from profiles.wishes import requirement_key

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from devices.models import Verdict
-from mdmportal.pages.words import outlook, sentence
+from devices.words import sentence
+from mdmportal.pages.words import outlook
 from profiles.models import Installation
 
 HOUR = timedelta(hours=1)
