@@ -85,8 +85,11 @@ class MobileconfigError(ProtocolError):
     """A file that is no configuration profile; str() is a sentence for IT staff.
 
     `code` is a stable word for tests and translations: "empty", "signed",
-    "encrypted", "not_a_plist", "too_deep", "too_large", "profile_service",
-    "bare_payload", "html", "json", "zip" or "malformed".
+    "bad_signature", "encrypted", "not_a_plist", "variable", "too_deep",
+    "too_large", "profile_service", "bare_payload", "no_profile", "malformed",
+    or what the file is instead: "html", "json", "ade_profile", "declaration",
+    "zip", "ipa", "mime", "text", "bad_base64", "pkcs12", "certificate",
+    "private_key", "provisioning_profile".
     """
 
     def __init__(self, code: str, sentence: str) -> None:

@@ -223,14 +223,21 @@ def verify_detached(signature: bytes, body: bytes) -> Signer:
 
 
 def verify_attached(data: bytes) -> tuple[bytes, Signer]:
-    """Verify a signed file and return its content and who signed it.
+    """Verify a signed file and return its content and who signed it; SignatureError otherwise."""
+    signed = read_attached(data)
+    content = signed.content or b""
+    return content, signed.verify(content)
+
+
+def read_attached(data: bytes) -> SignedData:
+    """Read a signed file, nothing of it verified; SignatureError when it cannot be read or has no content.
 
     White space after the message, as mail and editors leave it, is ignored.
     """
     signed = read_signed_data(_without_tail(data))
     if signed.content is None:
         raise SignatureError("The message has no content.")
-    return signed.content, signed.verify(signed.content)
+    return signed
 
 
 def _without_tail(data: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""Reading a .mobileconfig and judging whether it holds together.
+"""A configuration profile that holds together: the strict reading, as a device would do it.
 
-Top-level and payload keys after Apple's schema, mdm/profiles/TopLevel.yaml and
-CommonPayloadKeys.yaml. Errors are sentences for the person who picked the file.
-What a payload's own keys mean is not judged here.
+Top-level and payload keys after Apple's schema, mdm/profiles/TopLevel.yaml and CommonPayloadKeys.yaml. Errors are
+sentences for the person who picked the file. What a payload's own keys mean is not judged here; files that people
+bring are read more kindly by `reading`.
 """
 
 from __future__ import annotations
@@ -11,27 +11,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from protocol.cms import Signer, looks_like_cms, verify_attached
+from protocol.cms import Signer
 from protocol.errors import MobileconfigError, PlistError, PlistTooDeepError, SignatureError
+from protocol.mobileconfig.diagnosis import explain
+from protocol.mobileconfig.unwrapping import NOT_A_PLIST, unwrap
 from protocol.plist import PlistValue, loads
 
-__all__ = ["Mobileconfig", "parse_mobileconfig", "unwrap_mobileconfig"]
+__all__ = [
+    "MAX_DEPTH",
+    "Mobileconfig",
+    "judge",
+    "load",
+    "parse_mobileconfig",
+    "refuse_other_plists",
+    "unwrap_mobileconfig",
+]
 
 # Apple's own payloads stay below 10 levels; what is deeper was made to hurt.
-_MAX_DEPTH = 64
-# A profile travels in a command and through APNs-woken phones: fonts are the largest honest content.
-_MAX_BYTES = 32 * 1024 * 1024
+MAX_DEPTH = 64
 _REQUIRED_TEXT = ("PayloadType", "PayloadIdentifier", "PayloadUUID")
-# What a file that is no plist begins with, tried in order.
-_OTHER_FILES = (
-    (
-        (b"<!doctype html", b"<html", b"<head", b"<body"),
-        "html",
-        "The file is a web page, perhaps a login page that was saved instead of the profile.",
-    ),
-    ((b"{", b"["), "json", "The file is JSON. A configuration profile is a property list (.mobileconfig)."),
-    ((b"pk\x03\x04",), "zip", "The file is a ZIP archive. Unpack it and choose the .mobileconfig file inside."),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,52 +79,47 @@ def parse_mobileconfig(data: bytes) -> Mobileconfig:
 
     Raises MobileconfigError; a signed file has the code "signed" and the sentence names who signed it.
     """
-    if looks_like_cms(data):
-        signer = unwrap_mobileconfig(data)[1]
+    mobileconfig, signer = unwrap_mobileconfig(data)
+    if signer is not None:
         raise MobileconfigError(
             "signed",
             f"The file is signed{_by(signer)}. Changing it would break that signature: choose the unsigned original.",
         )
-    return _read(data)
+    return mobileconfig
 
 
 def unwrap_mobileconfig(data: bytes) -> tuple[Mobileconfig, Signer | None]:
     """Read a configuration profile, signed or not; the Signer is verified but not trusted.
 
-    Raises MobileconfigError, with the code "malformed" when the signature does not fit the content.
+    Raises MobileconfigError, with the code "bad_signature" when the signature does not fit the content.
     """
-    if not looks_like_cms(data):
-        return _read(data), None
-    _check_size(data)
+    unwrapped = unwrap(data)
+    return judge(load(unwrapped.plist)), unwrapped.signer
+
+
+def load(plist: bytes) -> PlistValue:
+    """Read the property list of a file. Raises MobileconfigError that says on which line of XML it is broken."""
     try:
-        content, signer = verify_attached(data)
-    except SignatureError:
-        raise MobileconfigError(*_unreadable_cms(data)) from None
-    return _read(content), signer
-
-
-def _read(data: bytes) -> Mobileconfig:
-    _check_size(data)
-    if not data.strip():
-        raise MobileconfigError("empty", "The file is empty.")
-    return _judge(_load(data))
-
-
-def _load(data: bytes) -> PlistValue:
-    opening = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:32].lower()
-    for signs, code, sentence in _OTHER_FILES:
-        if opening.startswith(signs):
-            raise MobileconfigError(code, sentence)
-    try:
-        return loads(data, max_depth=_MAX_DEPTH)
+        return loads(plist, max_depth=MAX_DEPTH)
     except PlistTooDeepError:
-        raise MobileconfigError("too_deep", f"The file is nested deeper than {_MAX_DEPTH} levels.") from None
+        raise MobileconfigError("too_deep", f"The file is nested deeper than {MAX_DEPTH} levels.") from None
     except PlistError:
-        sentence = "The file is no property list, or only a part of one. A configuration profile is a complete XML or binary property list."
-        raise MobileconfigError("not_a_plist", sentence) from None
+        code, why = (explain(plist) if plist.startswith(b"<") else None) or ("not_a_plist", "")
+        raise MobileconfigError(code, f"{NOT_A_PLIST} {why}".strip()) from None
 
 
-def _judge(content: PlistValue) -> Mobileconfig:
+def judge(content: PlistValue) -> Mobileconfig:
+    """The profile that a property list holds. Raises MobileconfigError for what a device would refuse."""
+    content = refuse_other_plists(content)
+    _require_keys(content, "the profile")
+    payloads = content.get("PayloadContent")
+    if not isinstance(payloads, list) or not payloads:
+        raise _malformed("it holds no payloads (PayloadContent)")
+    return Mobileconfig(content, _judge_payloads(payloads))
+
+
+def refuse_other_plists(content: PlistValue) -> dict[str, PlistValue]:
+    """The top level, when it is that of a profile with readable payloads. Raises MobileconfigError with what it is else."""
     if not isinstance(content, dict):
         raise _malformed("its top level is no dictionary")
     payload_type = content.get("PayloadType")
@@ -144,11 +137,22 @@ def _judge(content: PlistValue) -> Mobileconfig:
         raise MobileconfigError(
             "encrypted", "The profile is encrypted for one device. Choose the file it was made from."
         )
-    _require_keys(content, "the profile")
-    payloads = content.get("PayloadContent")
-    if not isinstance(payloads, list) or not payloads:
-        raise _malformed("it holds no payloads (PayloadContent)")
-    return Mobileconfig(content, _judge_payloads(payloads))
+    if payload_type is None:
+        _refuse_nameless(content)
+    return content
+
+
+def _refuse_nameless(content: Mapping[str, PlistValue]) -> None:
+    if {"Entitlements", "ExpirationDate", "TeamIdentifier"} <= content.keys():
+        raise MobileconfigError(
+            "provisioning_profile",
+            "The file is a provisioning profile (.mobileprovision): it lets apps start, and is no configuration profile.",
+        )
+    if not any(key.startswith("Payload") for key in content):
+        raise MobileconfigError(
+            "no_profile",
+            "The file is a property list, but no configuration profile: it has no PayloadType and no PayloadContent.",
+        )
 
 
 def _judge_payloads(payloads: Sequence[PlistValue]) -> tuple[dict[str, PlistValue], ...]:
@@ -177,18 +181,6 @@ def _require_keys(payload: Mapping[str, PlistValue], where: str) -> None:
 
 def _malformed(reason: str) -> MobileconfigError:
     return MobileconfigError("malformed", f"The file is no complete configuration profile: {reason}.")
-
-
-def _check_size(data: bytes) -> None:
-    if len(data) > _MAX_BYTES:
-        raise MobileconfigError("too_large", f"The file is larger than {_MAX_BYTES // 1024 // 1024} MiB.")
-
-
-def _unreadable_cms(data: bytes) -> tuple[str, str]:
-    # id-envelopedData (RFC 5652, section 6.1) in the first bytes of ContentInfo
-    if bytes.fromhex("2a864886f70d010703") in data[:32]:
-        return "encrypted", "The file is encrypted. Choose the file it was made from."
-    return "malformed", "The file is signed, but its signature is damaged or does not fit its content."
 
 
 def _by(signer: Signer | None) -> str:

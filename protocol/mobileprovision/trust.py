@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from protocol.cms.algorithms import UNREADABLE
 from protocol.errors import MobileprovisionError
 
-__all__ = ["APPLE_ROOTS", "Roots", "check_chain"]
+__all__ = ["APPLE_ROOTS", "Roots", "check_chain", "fingerprint", "issued"]
 
 _LONGEST = 6
 # Every genuine profile from 2012 to 2026 that was looked at has one of these names and one of these markers.
@@ -39,7 +39,7 @@ class Roots:
     def with_certificates(self, certificates: Iterable[x509.Certificate]) -> Roots:
         """These roots and some more: for tests and the demo, whose Apple is a fake."""
         more = tuple(certificates)
-        prints = self.fingerprints | {_fingerprint(certificate) for certificate in more}
+        prints = self.fingerprints | {fingerprint(certificate) for certificate in more}
         return Roots(prints, (*self.certificates, *more))
 
 
@@ -70,9 +70,9 @@ def check_chain(signer: x509.Certificate, others: Sequence[x509.Certificate], *,
     for _ in range(_LONGEST):
         if not current.not_valid_before_utc <= at <= current.not_valid_after_utc:
             raise MobileprovisionError("outdated_signer", "Apple's certificate was not valid when the file was signed.")
-        if _fingerprint(current) in roots.fingerprints:
+        if fingerprint(current) in roots.fingerprints:
             return
-        issuer = next((candidate for candidate in known if _issued(candidate, current)), None)
+        issuer = next((candidate for candidate in known if issued(candidate, current)), None)
         if issuer is None or issuer == current:
             break
         current = issuer
@@ -90,7 +90,7 @@ def _is_apples_signer(certificate: x509.Certificate) -> bool:
     return not names.isdisjoint(_SIGNERS) and not markers.isdisjoint(_MARKERS)
 
 
-def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Whether `issuer` signed `certificate`; `cryptography`'s own check refuses the SHA-1 of older chains."""
     try:
         if issuer.subject != certificate.issuer or not _is_authority(issuer):
@@ -116,5 +116,6 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _fingerprint(certificate: x509.Certificate) -> bytes:
+def fingerprint(certificate: x509.Certificate) -> bytes:
+    """The SHA-256 of a certificate's DER, 32 bytes."""
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()

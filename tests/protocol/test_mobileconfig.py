@@ -77,11 +77,11 @@ def test_a_profile_is_read_from_xml_and_binary():
         (b"PK\x03\x04abc", "zip"),
         (dumps(PROFILE)[:200], "not_a_plist"),
         (b"bplist00", "not_a_plist"),
-        (b"random", "not_a_plist"),
+        (b"random", "text"),
         (b"<plist>" + b"<array>" * 5000 + b"</array>" * 5000 + b"</plist>", "too_deep"),
         (b"a" * (32 * 1024 * 1024 + 1), "too_large"),
         (dumps([PROFILE]), "malformed"),
-        (dumps({}), "malformed"),
+        (dumps({}), "no_profile"),
         (dumps(PAYLOAD), "bare_payload"),
         (changed(PayloadType="Profile Service", PayloadContent={}), "profile_service"),
         (changed(PayloadContent=None, IsEncrypted=True, EncryptedPayloadContent=b"x"), "encrypted"),
@@ -120,7 +120,7 @@ def test_a_tampered_signed_file_is_refused(identity):
     data = sign_attached(dumps(PROFILE), certificate, private_key=key).replace(b"Passcode", b"Passcude")
     with pytest.raises(MobileconfigError, match="signature") as caught:
         unwrap_mobileconfig(data)
-    assert caught.value.code == "malformed"
+    assert caught.value.code == "bad_signature"
 
 
 def test_an_encrypted_file_is_refused(identity):
@@ -129,7 +129,7 @@ def test_an_encrypted_file_is_refused(identity):
 
 def test_a_signed_file_that_holds_no_profile_is_refused(identity):
     certificate, key = identity
-    assert refusal(sign_attached(b"hello", certificate, private_key=key)).code == "not_a_plist"
+    assert refusal(sign_attached(b"hello", certificate, private_key=key)).code == "text"
 
 
 def test_content_has_the_same_uuid_whatever_its_order_and_own_uuid():
