@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from profiles.overlay import payloads
+from profiles.overlay import passcode, payloads, vpn, wifi
 from profiles.overlay.facts import (
     Condition,
     Content,
@@ -51,7 +51,11 @@ __all__ = [
 ]
 
 TOPICS = payloads.TOPICS
-_DETAILS: Mapping[str, PayloadOverlay] = {}
+_DETAILS: Mapping[str, PayloadOverlay] = {
+    **passcode.OVERLAYS,
+    **vpn.OVERLAYS,
+    **wifi.OVERLAYS,
+}
 _NOTHING = PayloadOverlay(topic="Other")
 _UNSAID = KeyOverlay()
 

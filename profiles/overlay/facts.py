@@ -6,7 +6,7 @@ Plain values without a database, a clock or Django. Types and limits of keys are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from protocol.plist import PlistValue
@@ -23,14 +23,19 @@ __all__ = [
     "Rule",
     "Scalar",
     "Severity",
+    "Titles",
     "error",
     "inner",
+    "is_on",
     "items",
     "nested",
+    "shown",
     "warning",
+    "worded",
 ]
 
 Scalar: TypeAlias = str | int | float
+Titles: TypeAlias = Mapping[Scalar, str]
 Content: TypeAlias = Mapping[str, PlistValue]
 Severity: TypeAlias = Literal["error", "warning"]
 Judged: TypeAlias = tuple[Severity, Problem]
@@ -81,7 +86,7 @@ class KeyOverlay:
 
     title: str = ""
     help: str = ""
-    values: Mapping[Scalar, str] = field(default_factory=dict)
+    values: Titles = field(default_factory=dict)
     secret: bool = False
     reference: tuple[str, ...] = ()
     reference_key: str = "PayloadUUID"
@@ -99,6 +104,20 @@ class PayloadOverlay:
     rules: tuple[Rule, ...] = ()
     network: bool = False
     topic: str = ""
+
+
+def worded(table: Mapping[str, str | tuple[str, str]]) -> dict[str, KeyOverlay]:
+    """Keys by schema path, from a table of titles, or of titles with help."""
+    return {
+        path: KeyOverlay(title=said) if isinstance(said, str) else KeyOverlay(title=said[0], help=said[1])
+        for path, said in table.items()
+    }
+
+
+def shown(keys: Mapping[str, KeyOverlay], condition: Condition, *, only: Iterable[str]) -> dict[str, KeyOverlay]:
+    """The keys, with those called `only` under a condition; one that has no words yet is added."""
+    under = {path: replace(keys.get(path, KeyOverlay()), shown_when=condition) for path in only}
+    return {**keys, **under}
 
 
 def nested(prefix: str, keys: Mapping[str, KeyOverlay]) -> dict[str, KeyOverlay]:
@@ -128,6 +147,12 @@ def items(content: Content, key: str) -> Iterator[tuple[int, Content]]:
     for number, item in enumerate(value if isinstance(value, list) else []):
         if isinstance(item, dict):
             yield number, item
+
+
+def is_on(content: Content, key: str, *, default: bool = False) -> bool:
+    """Whether a switch is on: Apple writes some of them as true or false and others as 1 or 0."""
+    value = content.get(key)
+    return value == 1 if isinstance(value, int) else default
 
 
 def _found(root: Content, path: str) -> PlistValue | None:

@@ -177,3 +177,42 @@ def test_references_stand_at_text_and_name_known_payload_types(variant: str) -> 
 def test_accounts_name_a_per_app_vpn_by_its_own_identifier() -> None:
     assert overlay.of("com.apple.mail.managed").keys["VPNUUID"].reference_key == "VPNUUID"
     assert overlay.of("com.apple.wifi.managed").keys["PayloadCertificateUUID"].reference_key == "PayloadUUID"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_overlay_speaks_of_keys_and_values_that_exist(variant: str) -> None:
+    known = _paths(variant)
+    for path, key in overlay.of(variant).keys.items():
+        assert path in known, path
+        listed = set(known[path].values)
+        assert set(key.values) <= listed, path
+        # A value without a title is shown as it is: fine for a few, an oversight for most of a list.
+        assert all(title.strip() for title in key.values.values()), path
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_groups_name_existing_keys_once(variant: str) -> None:
+    named = [name for group in overlay.of(variant).groups for name in group.keys]
+    assert len(set(named)) == len(named)
+    assert set(named) <= {key.name for key in packaged().payloads[variant].keys}
+
+
+def _controlling_key(path: str, key: str, *, known: dict[str, KeyFacts]) -> KeyFacts:
+    parent = path.rpartition(".")[0]
+    return known[key[1:] if key.startswith("/") else f"{parent}.{key}" if parent else key]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_conditions_name_keys_and_values_that_exist(variant: str) -> None:
+    known = _paths(variant)
+    for path, key in overlay.of(variant).keys.items():
+        if key.shown_when is None:
+            continue
+        controlling = _controlling_key(path, key.shown_when.key, known=known)
+        listed = controlling.item.values if controlling.item is not None else controlling.values
+        if controlling.type == "boolean":
+            listed = (0, 1)
+        if listed:
+            assert set(key.shown_when.values) <= set(listed), path
+        # What holds while the key is not set follows from what the system then takes.
+        assert key.shown_when.unset == (controlling.default in key.shown_when.values), path
