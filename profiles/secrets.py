@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.text import slugify
 from django.views.decorators.debug import sensitive_variables
 
@@ -20,7 +21,7 @@ from operations.audit import Actor
 from operations.background import start_on_commit
 from profiles.errors import SecretError
 from profiles.models import Bundle, HeldValue, Payload, Profile, Secret
-from profiles.variables import names_in, secret_names
+from profiles.variables import SECRET, names_in, secret_names
 from protocol.errors import PlistError
 from protocol.plist import loads
 
@@ -110,15 +111,20 @@ def usage(secret: Secret) -> Usage:
 def usages() -> dict[str, Usage]:
     """Who names which secret, by name, in two statements. Reads every draft."""
     found: dict[str, Usage] = defaultdict(Usage)
-    for payload in Payload.objects.select_related("bundle").only("content", "bundle__name").iterator(chunk_size=100):
+    # Fonts are long and hold no secret.
+    drafts = Payload.objects.exclude(payload_type="com.apple.font").select_related("bundle")
+    for payload in drafts.only("content", "bundle__name").iterator(chunk_size=100):
         for name in _named_in(bytes(payload.content)):
             found[name].drafts.add(payload.bundle)
-    current = Bundle.objects.exclude(current_revision=None).values("current_revision")
-    profiles = Profile.objects.filter(revision__in=current).select_related("revision__bundle")
-    for profile in profiles.only("variables", "revision__bundle__name"):
+    for profile in _current_profiles():
         for name in secret_names(profile.variables):
             found[name].published.add(profile.revision.bundle)
     return dict(found)
+
+
+def profiles_with(secret: Secret) -> list[int]:
+    """The profiles of current revisions that name a secret."""
+    return [profile.pk for profile in _current_profiles() if SECRET + secret.name in profile.variables]
 
 
 @sensitive_variables("value")
@@ -144,6 +150,12 @@ def held(token: str, *, user: AbstractBaseUser) -> bytes | None:
 def sweep_held(now: datetime) -> int:
     """Forget what was held for a day; how many."""
     return HeldValue.objects.filter(held_at__lt=now - HELD_FOR).delete()[0]
+
+
+def _current_profiles() -> QuerySet[Profile]:
+    current = Bundle.objects.exclude(current_revision=None).values("current_revision")
+    profiles = Profile.objects.filter(revision__in=current).select_related("revision__bundle")
+    return profiles.only("variables", "revision__bundle__name")
 
 
 def _numbered(stem: str, most: int) -> Iterable[str]:

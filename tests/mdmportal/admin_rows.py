@@ -24,7 +24,7 @@ from devices.models import (
 )
 from operations import audit
 from operations.models import Alert, Operation
-from profiles.models import Assignment, Bundle, Installation, Payload, Profile, Revision
+from profiles.models import Assignment, Bundle, Installation, Payload, Profile, Revision, Secret
 from protocol.plist import dumps
 
 HOSTILE = '<script>alert("1")</script>'
@@ -121,6 +121,9 @@ def _bundle(rows, now):
         revision=rows.revision, part="whole", identifier="mdmportal.bundle.x", uuid="U-2", display_name=HOSTILE,
         payload_types=[HOSTILE], content=SECRET_BYTES, signed=SECRET_BYTES,
     )  # fmt: skip
+    rows.secret = Secret.objects.create(
+        name="wifi", value=SECRET_BYTES, length=13, note=HOSTILE, created_at=now, changed_at=now
+    )
     bundle.current_revision = rows.revision
     bundle.save()
     rows.bundle = bundle

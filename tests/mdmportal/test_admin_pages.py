@@ -105,7 +105,7 @@ def test_one_row_opens(root, model):
 
 @pytest.mark.parametrize("model", MODELS, ids=LABELS)
 def test_the_page_to_add_opens_where_people_may_add(root, model):
-    expected = {"devices.DeviceGroup", "profiles.Bundle", "auth.User", "auth.Group"}
+    expected = {"devices.DeviceGroup", "profiles.Bundle", "profiles.Secret", "auth.User", "auth.Group"}
     response = root.get(addresses(model, "add"))
     assert response.status_code == (200 if model._meta.label in expected else 403)
 
