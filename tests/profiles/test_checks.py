@@ -1,0 +1,112 @@
+"""Checks that need no devices: keys, names, variables, and what was typed."""
+
+from datetime import datetime
+
+import pytest
+
+from profiles.checks import Severity, check_bundle
+from profiles.models import Payload
+from tests.profiles.checking import errors, found, passcode, says, vpn
+from tests.profiles.fleet import WIFI, bundle_of, payload
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_sound_bundle_has_no_errors(now: datetime) -> None:
+    assert errors(bundle_of(passcode(), vpn(), now=now), now) == []
+
+
+def test_an_empty_bundle_is_an_error(now: datetime) -> None:
+    bundle = bundle_of(passcode(), now=now)
+    bundle.payloads.all().delete()
+    assert [finding.sentence for finding in check_bundle(bundle, now=now)] == [
+        "The bundle is empty: it has no payloads."
+    ]
+
+
+def test_a_value_out_of_range_names_the_payload_the_key_and_what_would_be_right(now: datetime) -> None:
+    bundle = bundle_of(passcode(PayloadDisplayName="Office passcode", minLength=99), now=now)
+    finding = found(bundle, "between 0 and 16", now=now)
+    assert finding.severity is Severity.ERROR
+    assert finding.sentence == "Office passcode: Minimum length must be between 0 and 16."
+    assert (finding.path, finding.payload_id) == ("minLength", bundle.payloads.get().pk)
+
+
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        ({"forcePIN": 1}, "forcePIN"),
+        ({"minLength": "6"}, "minLength"),
+        ({"minLength": 2**63}, "minLength"),
+        ({"customRegex": {"passwordContentDescription": "x"}}, "customRegex.passwordContentRegex"),
+    ],
+)
+def test_what_the_schema_does_not_allow_is_an_error(now: datetime, settings: dict[str, object], path: str) -> None:
+    assert path in {finding.path for finding in errors(bundle_of(passcode(**settings), now=now), now)}
+
+
+def test_values_are_never_quoted(now: datetime) -> None:
+    wifi = payload(WIFI, SSID_STR="Office", EncryptionType="hunter2hunter2", Password=5)
+    findings = check_bundle(bundle_of(wifi, now=now), now=now)
+    assert any(finding.path == "EncryptionType" for finding in findings)
+    assert not any("hunter2" in finding.sentence for finding in findings)
+
+
+def test_a_minimum_length_without_a_required_passcode_is_a_warning(now: datetime) -> None:
+    bundle = bundle_of(passcode(forcePIN=False), now=now)
+    finding = found(bundle, "not enforced", now=now)
+    assert (finding.severity, finding.path) == (Severity.WARNING, "minLength")
+    assert not says(bundle_of(passcode(), now=now), "not enforced", now=now)
+
+
+def test_a_type_apple_does_not_document_is_a_note(now: datetime) -> None:
+    bundle = bundle_of(payload("com.example.own", Anything="goes"), now=now)
+    assert found(bundle, "does not know com.example.own", now=now).severity is Severity.NOTE
+    assert errors(bundle, now) == []
+
+
+def test_keys_the_schema_does_not_know_are_a_note(now: datetime) -> None:
+    finding = found(bundle_of(passcode(brandNewKey=True), now=now), "brandNewKey", now=now)
+    assert finding.severity is Severity.NOTE
+
+
+def test_a_key_the_device_does_not_look_at_is_no_reason_to_stop(now: datetime) -> None:
+    bundle = bundle_of(vpn(IKEv2={"DeadPeerDetectionRate": "Often"}), now=now)
+    severities = {f.severity for f in check_bundle(bundle, now=now) if f.path.startswith("IKEv2")}
+    assert severities <= {Severity.WARNING}
+    assert Severity.WARNING in severities
+
+
+def test_payloads_that_share_an_identifier_or_uuid_are_errors(now: datetime) -> None:
+    bundle = bundle_of(passcode(), vpn(), now=now)
+    Payload.objects.update(payload_identifier="com.example.same", payload_uuid="same")
+    bundle.payloads.filter(payload_type__contains="vpn").update(payload_uuid="SAME")
+    sentences = [finding.sentence for finding in errors(bundle, now)]
+    assert "Corporate VPN: shares the PayloadIdentifier com.example.same with another payload." in sentences
+    assert "Corporate VPN: shares the PayloadUUID SAME with another payload." in sentences
+
+
+def test_an_enrollment_is_refused(now: datetime) -> None:
+    bundle = bundle_of(passcode(), now=now)
+    bundle.payloads.update(payload_type="com.apple.mdm", variant="")
+    assert says(bundle, "by an invitation only", now=now)
+
+
+def test_content_that_is_no_property_list_is_an_error(now: datetime) -> None:
+    bundle = bundle_of(passcode(PayloadDisplayName="Broken"), now=now)
+    Payload.objects.filter(bundle=bundle).update(content=b"<plist>")
+    assert [finding.sentence for finding in errors(bundle, now)] == ['The content of "Broken" is no property list.']
+
+
+def test_variables_that_do_not_exist_and_secrets_that_nobody_stored_are_errors(now: datetime) -> None:
+    wifi = payload(WIFI, SSID_STR="{{ device.colour }}", Password="{{ secret.office }}", EncryptionType="WPA2")
+    bundle = bundle_of(wifi, now=now)
+    assert found(bundle, "device.colour", now=now).severity is Severity.ERROR
+    assert found(bundle, "not stored: office", now=now).severity is Severity.ERROR
+
+
+def test_errors_stand_before_warnings_and_notes(now: datetime) -> None:
+    bundle = bundle_of(passcode(forcePIN=False, brandNewKey=1, pinHistory=99), now=now)
+    order = [finding.severity for finding in check_bundle(bundle, now=now)]
+    assert order == sorted(order, key=list(Severity).index)
+    assert set(order) == set(Severity)
