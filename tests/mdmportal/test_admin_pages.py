@@ -4,12 +4,16 @@ import re
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from certificates.encryption import EncryptedField
+from devices.models import Device
+from operations.models import Alert
+from profiles.models import Installation
 from tests.mdmportal.admin_rows import HOSTILE, PASSWORD, SECRET_FORMS, administrator, furnish, reader
 
 pytestmark = pytest.mark.django_db
@@ -172,13 +176,34 @@ def test_a_page_of_a_row_that_is_not_there_is_no_failure(root):
     assert root.get("/admin/profiles/bundle/999/publish/").status_code in {403, 404}
 
 
-def test_the_start_page_counts(root, rows):
+def test_the_dashboard_counts_and_leads_to_what_it_counts(root, rows):
     html = root.get(reverse("admin:index")).content.decode()
-    assert re.search(r"<strong>1</strong> Devices enrolled", html)
-    assert re.search(r"<strong>1</strong> Push certificates ending in 60 days", html)
-    assert re.search(r"<strong>1</strong> Open alerts", html)
-    for link in re.findall(r'<a href="([^"]+)"><strong>', html):
+    assert re.search(r"<h2>Devices</h2><p[^>]*><a[^>]*>1</a>", html)
+    assert re.search(r"<h2>Devices with a failure</h2><p[^>]*><a[^>]*>1</a>", html)
+    assert "1 device has a failure." in html
+    assert "1 installation failed or went missing." in html
+    assert "Push certificate com.apple.mgmt.example" in html
+    links = set(re.findall(r'<a href="(/[^"]*)"', html.split('id="content"')[1]))
+    assert len(links) >= 8
+    for link in links:
         assert root.get(link.replace("&amp;", "&")).status_code == 200, link
+
+
+def test_a_quiet_dashboard_says_so(looker, rows):
+    Alert.objects.update(resolved_at=rows.device.created_at)
+    Device.objects.update(failed_count=0)
+    Installation.objects.update(state="installed")
+    assert "All quiet." in looker.get(reverse("admin:index")).content.decode()
+
+
+def test_who_may_see_nothing_gets_an_empty_dashboard(rows):
+    client = Client()
+    client.force_login(get_user_model().objects.create(username="newcomer", is_staff=True))
+    html = client.get(reverse("admin:index")).content.decode()
+    assert "Needs attention" in html
+    assert "<h2>Devices" not in html
+    assert "Push certificate" not in html
+    assert 'href="/admin/devices/device/"' not in html
 
 
 def test_a_list_costs_the_same_with_many_rows(root, rows, now):
