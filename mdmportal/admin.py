@@ -35,18 +35,21 @@ class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
 
 
 class Planning:
-    """Who is in a group decides what a device gets: plan at once rather than at the next sweep."""
+    """Groups and what people say of a device decide what it gets: plan at once rather than at the next sweep."""
 
     def memberships_changed(self, devices: Iterable[Device]) -> None:
-        channels = Enrollment.objects.enrolled().device_channel().filter(device__in=list(devices))
+        channels = Enrollment.objects.enrolled().filter(device__in=list(devices))
         ids = list(channels.values_list("pk", flat=True))
         for start in range(0, len(ids), BATCH):
             start_on_commit(plan_enrollments, ids[start : start + BATCH])
 
+    def description_changed(self, device: Device) -> None:
+        self.memberships_changed([device])
+
 
 @admin.register(Device)
 class PlannedDeviceAdmin(Planning, DeviceAdmin):
-    """Devices, with a plan after their memberships were confirmed."""
+    """Devices, with a plan after their memberships were confirmed or their users named."""
 
 
 @admin.register(DeviceGroup)

@@ -17,13 +17,19 @@ from devices import acts, bulk
 from devices.models import Device, DeviceGroup
 from operations.audited import AuditedAdmin
 from operations.confirmation import ConfirmationForm, ask
-from portal_ui.admin import ReadOnlyAdmin, Tools, moment_column
+from portal_ui.admin import Tools, moment_column
+
+# What people say of a device; everything else it says itself.
+DESCRIPTION = ("user_name", "user_full_name", "user_email", "asset_tag")
 
 
 class MembershipAdmin:
-    """What changes who is in a group tells the room above, which plans what these devices get."""
+    """What changes who is in a group, or what a profile may name, tells the room above, which plans these devices."""
 
     def memberships_changed(self, devices: Iterable[Device]) -> None:
+        """Called after the change; the room above overrides it."""
+
+    def description_changed(self, device: Device) -> None:
         """Called after the change; the room above overrides it."""
 
 
@@ -73,7 +79,9 @@ class GroupFilter(admin.SimpleListFilter):
         return queryset.filter(memberships__group=int(value)) if value.isdecimal() else queryset
 
 
-class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
+class DeviceAdmin(MembershipAdmin, AuditedAdmin):
+    """Facts to read; only who uses a device and what IT calls it is written here."""
+
     list_display = [
         "title",
         "serial_number",
@@ -127,6 +135,26 @@ class DeviceAdmin(MembershipAdmin, ReadOnlyAdmin):
 
     def object_tools(self, request: HttpRequest, obj: Device) -> Tools:
         return [("Device page", reverse("device_page", args=[obj.pk]))]
+
+    def get_fields(self, request: HttpRequest, obj: Device | None = None) -> Any:
+        said = [field.name for field in self.opts.concrete_fields if field.name not in {"id", *DESCRIPTION}]
+        return [*DESCRIPTION, *said]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> Any:
+        return [name for name in self.get_fields(request, obj) if name not in DESCRIPTION]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Device, form: Any, change: bool) -> None:  # noqa: FBT001
+        # Only these columns: the device may have reported others since the page was opened.
+        changed = [name for name in DESCRIPTION if name in form.changed_data]
+        obj.save(update_fields=changed)
+        if changed:
+            self.description_changed(obj)
 
     def _act(
         self, request: HttpRequest, queryset: QuerySet[Device], *, request_type: str, **words: Any

@@ -6,7 +6,9 @@ import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from devices.models import BulkCommand, Command, CommandState, DeviceGroup, Enrollment, Identity, Invitation, Membership
@@ -377,3 +379,33 @@ def test_a_change_of_a_groups_members_plans_them_at_once(root, rows, django_capt
         root.post(where, {"name": "Floor 3", "description": "", "add": rows.device.serial_number, "remove": ""})
     channel = Enrollment.objects.enrolled().device_channel().get(device=rows.device)
     assert ("profiles.tasks.plan_enrollments", [[channel.pk]]) in published()
+
+
+def test_who_uses_a_device_is_written_recorded_and_planned(root, rows, django_capture_on_commit_callbacks):
+    page = reverse("admin:devices_device_change", args=[rows.device.pk])
+    said = {"user_name": "ada", "user_full_name": "Ada L.", "user_email": "ada@example.com", "asset_tag": "A-1"}
+    published()
+    with django_capture_on_commit_callbacks(execute=True):
+        response = root.post(page, {**said, "serial_number": "FORGED", "state": "unenrolled"})
+    assert response.status_code == 302
+    rows.device.refresh_from_db()
+    assert {name: getattr(rows.device, name) for name in said} == said
+    assert (rows.device.serial_number, rows.device.state) == ("C02HOSTILE", "enrolled")
+    assert ("profiles.tasks.plan_enrollments", [[rows.enrollment.pk]]) in published()
+    (event,) = events("device.change")
+    assert "ada@example.com" not in str(event.details)
+
+
+def test_an_address_that_is_none_is_refused(root, rows):
+    response = root.post(reverse("admin:devices_device_change", args=[rows.device.pk]), {"user_email": "ada"})
+    assert response.status_code == 200
+    rows.device.refresh_from_db()
+    assert rows.device.user_email == ""
+
+
+def test_describing_a_device_writes_no_other_column(root, rows):
+    with CaptureQueriesContext(connection) as queries:
+        root.post(reverse("admin:devices_device_change", args=[rows.device.pk]), {"asset_tag": "A-2"})
+    (update,) = [query["sql"] for query in queries if query["sql"].startswith('UPDATE "devices_device"')]
+    assert "asset_tag" in update
+    assert "os_version" not in update
