@@ -42,8 +42,8 @@ def prepare() -> None:
     """Make the data folder (0700) and the two keys that the environment does not give (0600)."""
     directory = data_directory()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # whitenoise warns when the folder of collected static files is missing.
-    for name in ("keys", "static"):
+    # whitenoise warns when the folder of collected static files is missing, Django without one for uploads.
+    for name in ("keys", "static", "tmp"):
         (directory / name).mkdir(mode=0o700, exist_ok=True)
     lock = os.open(directory / "keys" / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:

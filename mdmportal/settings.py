@@ -180,7 +180,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True
-FILE_UPLOAD_TEMP_DIR = None
+# Uploads may hold secrets: they stay in the data folder, which is ours alone (made by first_start).
+FILE_UPLOAD_TEMP_DIR = str(DATA_DIR / "tmp")
 # A payload form with everything set: TCC alone has 700 controls.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024

@@ -23,5 +23,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # noqa: F405
 # manage.py makes it at first start; whitenoise warns when it is missing.
 STATIC_ROOT.mkdir()  # noqa: F405
+(DATA_DIR / "tmp").mkdir()  # noqa: F405
 # Nothing is remembered from one test to the next, and every page shows its whole cost.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
