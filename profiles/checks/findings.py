@@ -29,9 +29,3 @@ class Finding:
 def counted(number: int, noun: str = "device") -> str:
     """ "1 device", "3 devices"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def listed(names: list[str], *, most: int = 4) -> str:
-    """ "A", "A and B", "A, B, C and 5 more"."""
-    shown = names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"]
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from profiles import overlay
 from profiles.checks.contents import Item, key_at
-from profiles.checks.findings import Finding, Severity, counted, listed
+from profiles.checks.findings import Finding, Severity, counted
+from profiles.pairing import listed
 from protocol.schema import Catalogue, Problem, check_payload
 
 _REQUIRED = "is required."
