@@ -4,6 +4,7 @@ ProfilesError
  ├─ BundleNotFound   no bundle has that name
  ├─ ImportRefused    a configuration profile that must not become part of a bundle
  ├─ EditRefused      a change that a draft must not take
+ ├─ DraftConflict    somebody else changed the draft in between; `version` is the draft's now
  ├─ PublishError     a bundle that cannot be published; `problems` says everything that is wrong at once
  ├─ DeliveryError    a stored command that cannot be turned into bytes
  │   └─ VariableError  a variable of a profile that cannot be filled in
@@ -27,6 +28,14 @@ class ImportRefused(ProfilesError):  # noqa: N818 (says what happened in the wor
 
 class EditRefused(ProfilesError):  # noqa: N818 (says what happened in the words of the trade)
     """The draft was not changed."""
+
+
+class DraftConflict(ProfilesError):  # noqa: N818 (says what happened in the words of the trade)
+    """Nothing was changed: the draft is another than the one that was looked at."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__("Somebody else changed the draft in between. Look at it again.")
+        self.version = version
 
 
 class PublishError(ProfilesError):
