@@ -20,7 +20,7 @@ from certificates.authority import signer
 from devices.models import Device, Enrollment, Identity
 from profiles.errors import DeliveryError, VariableError
 from profiles.models import Profile, Secret
-from profiles.variables import SECRET, secret_names, substitute
+from profiles.variables import SECRET, names_in, secret_names, substitute
 from protocol import cms
 from protocol.errors import ProtocolError
 from protocol.plist import PlistValue, dumps, loads_dict
@@ -119,10 +119,12 @@ def encrypted(content: Mapping[str, PlistValue], recipient: x509.Certificate) ->
 
 def preview(contents: PlistValue, device: Device) -> PlistValue:
     """Contents as the device would get them, secrets masked; a variable without a value stays as it is."""
-    channel = device.enrollments.enrolled().filter(parent=None).first()
+    names = names_in(contents)
+    if not names:
+        return contents
+    channel = Enrollment.objects.enrolled().device_channel().filter(device=device).first()
     values = {name: value for name, value in facts(device, channel).items() if value}
-    names = Secret.objects.values_list("name", flat=True)
-    return substitute(contents, {**values, **{SECRET + name: masked(SECRET + name) for name in names}})
+    return substitute(contents, values | {name: masked(name) for name in secret_marks(names)})
 
 
 def masked(name: str) -> str:

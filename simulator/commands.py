@@ -51,7 +51,7 @@ MAC_NEVER_NOT_NOW: Final = frozenset(
         "UnlockUserAccount",
     }
 )
-# What a User Enrollment has no say in.
+# What a User Enrollment and a user channel have no say in.
 DEVICE_WIDE: Final = frozenset({"ClearPasscode", "EraseDevice", "RestartDevice", "ShutDownDevice", "DeviceConfigured"})
 USER_ENROLLMENT_FORBIDDEN: Final = frozenset({"com.apple.vpn.managed", "com.apple.proxy.http.global"})
 
@@ -113,7 +113,7 @@ def _handler(device: Device, name: str) -> "_Handler":
         raise CommandError(scripted.code, scripted.domain, scripted.text)
     if name not in _HANDLERS:
         raise CommandError(12021, MDM_DOMAIN, f"{name} is not a valid request type")
-    if device.user_enrollment and name in DEVICE_WIDE:
+    if (device.user_enrollment or device.user is not None) and name in DEVICE_WIDE:
         raise CommandError(12007, MDM_DOMAIN, f"{name} is not authorized")
     return _HANDLERS[name]
 

@@ -1,7 +1,7 @@
 """A fake device as a state machine: what it holds, what its user does, what is scripted. No clock, no network.
 
 `simulator.commands` says how it answers, `simulator.enrollment` and `simulator.session` carry the conversation.
-Device channel only; a Mac's user channel is not simulated.
+A Mac's user channel is a Device of its own with a `user` (`simulator.user_channel`); fleets have none.
 """
 
 import os
@@ -93,6 +93,15 @@ class Enrollment:
     confirmed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LocalUser:
+    """Who signs in on a Mac and gets a channel; `user_id` is the GeneratedUID of the account."""
+
+    user_id: str
+    short_name: str
+    long_name: str = ""
+
+
 def _ignore(event: str, detail: str) -> None:
     """Nobody listens."""
 
@@ -104,13 +113,14 @@ def random_token(_topic: str) -> bytes:
 
 @dataclass(slots=True)
 class Device:
-    """One fake device. `listener(event, detail)` hears what happens; `new_token(topic)` gives an APNs token.
+    """One fake device, or the channel of a Mac's `user`. `listener(event, detail)` hears what happens; `new_token(topic)` gives an APNs token.
 
     `user_acted`: its user has set or removed a passcode already.
     """
 
     hardware: Hardware
     user_enrollment: bool = False
+    user: LocalUser | None = None
     awaiting_configuration: bool = False
     certificate_header: CertificateHeader | None = None
     listener: Callable[[str, str], None] = _ignore
@@ -142,7 +152,17 @@ class Device:
 
     @property
     def identity(self) -> EnrollmentIdentity:
-        """Device channel, or the device channel of a User Enrollment (no UDID, no serial number)."""
+        """Device channel, that of a User Enrollment (no UDID, no serial number), or a Mac's user channel."""
+        if self.user is not None:
+            return EnrollmentIdentity(
+                EnrollmentKind.USER,
+                f"{self.hardware.udid}:{self.user.user_id}",
+                parent_id=self.hardware.udid,
+                udid=self.hardware.udid,
+                user_id=self.user.user_id,
+                user_short_name=self.user.short_name,
+                user_long_name=self.user.long_name or None,
+            )
         if self.user_enrollment:
             return EnrollmentIdentity(EnrollmentKind.USER_ENROLLMENT, self.enrollment_id)
         return EnrollmentIdentity(EnrollmentKind.DEVICE, self.hardware.udid, udid=self.hardware.udid)

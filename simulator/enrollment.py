@@ -31,7 +31,7 @@ def enroll(device: Device, source: str | bytes, *, now: datetime) -> Flow[None]:
     if device.enrollment is None:
         profile = yield from _download(source)
         yield from _establish(device, profile, now=now)
-    yield from _token_update(device)
+    yield from update_token(device)
     device.confirm_enrollment()
     device.note("enrolled")
 
@@ -109,7 +109,7 @@ def _renew(device: Device, profile: InstalledProfile, *, now: datetime) -> Flow[
         yield from _establish(device, profile, now=now)
         if device.enrollment is not None:
             device.enrollment.unlock_token = old.unlock_token
-        yield from _token_update(device)
+        yield from update_token(device)
     except (EnrollmentFailed, ConnectionFailed, ProtocolError) as error:
         device.enrollment = old
         return CommandError(4013, commands.INSTALLATION_DOMAIN, f"the renewal failed: {error}").answer()
@@ -146,7 +146,8 @@ def _authenticate(device: Device) -> Flow[None]:
     device.enrollment.authenticated = True
 
 
-def _token_update(device: Device) -> Flow[None]:
+def update_token(device: Device) -> Flow[None]:
+    """Tell the portal where this channel is to be pushed. EnrollmentFailed when it refuses."""
     enrollment = device.enrollment
     if enrollment is None:
         raise EnrollmentFailed("no identity")

@@ -168,15 +168,15 @@ class Portal:
         assert request.headers["Content-Type"] == "application/x-apple-aspen-mdm-checkin"
         message = parse_checkin(request.content)
         fingerprint = self._fingerprint(request)
-        self.fingerprints.setdefault(fingerprint, message.identity.enrollment_id)
-        assert self.fingerprints[fingerprint] == message.identity.enrollment_id
+        self.fingerprints.setdefault(fingerprint, message.identity.device_id)
+        assert self.fingerprints[fingerprint] == message.identity.device_id
         self.checkins.append(message)
         return httpx.Response(200)
 
     def _connect(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["Content-Type"].startswith("application/x-apple-aspen-mdm;")
         report = parse_report(request.content)
-        assert self.fingerprints[self._fingerprint(request)] == report.identity.enrollment_id
+        assert self.fingerprints[self._fingerprint(request)] == report.identity.device_id
         self.reports.append(report)
         self.while_answering(report)
         queue = self.queue.setdefault(report.identity.enrollment_id, deque())
