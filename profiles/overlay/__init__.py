@@ -10,7 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from profiles.overlay import passcode, payloads, vpn, wifi
+from profiles.overlay import (
+    accounts,
+    certificates,
+    mac,
+    passcode,
+    payloads,
+    permissions,
+    restrictions,
+    sign_on,
+    vpn,
+    web,
+    wifi,
+)
 from profiles.overlay.facts import (
     Condition,
     Content,
@@ -52,8 +64,15 @@ __all__ = [
 
 TOPICS = payloads.TOPICS
 _DETAILS: Mapping[str, PayloadOverlay] = {
+    **accounts.OVERLAYS,
+    **certificates.OVERLAYS,
+    **mac.OVERLAYS,
     **passcode.OVERLAYS,
+    **permissions.OVERLAYS,
+    **restrictions.OVERLAYS,
+    **sign_on.OVERLAYS,
     **vpn.OVERLAYS,
+    **web.OVERLAYS,
     **wifi.OVERLAYS,
 }
 _NOTHING = PayloadOverlay(topic="Other")

@@ -215,4 +215,92 @@ def test_conditions_name_keys_and_values_that_exist(variant: str) -> None:
         if listed:
             assert set(key.shown_when.values) <= set(listed), path
         # What holds while the key is not set follows from what the system then takes.
-        assert key.shown_when.unset == (controlling.default in key.shown_when.values), path
+        if key.shown_when.values:
+            assert key.shown_when.unset == (controlling.default in key.shown_when.values), path
+
+
+def test_every_restriction_is_in_exactly_one_group() -> None:
+    named = [name for group in overlay.of("com.apple.applicationaccess").groups for name in group.keys]
+    assert sorted(named) == sorted(key.name for key in packaged().payloads["com.apple.applicationaccess"].keys)
+
+
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if overlay.of(variant).groups])
+def test_where_there_are_groups_every_key_is_in_one(variant: str) -> None:
+    named = {name for group in overlay.of(variant).groups for name in group.keys}
+    assert {key.name for key in packaged().payloads[variant].keys} <= named
+
+
+def test_a_vpn_shows_only_what_its_kind_looks_at() -> None:
+    visible = overlay.visible("com.apple.vpn.managed", {"VPNType": "IPSec", "IPSec": {"XAuthEnabled": 1}})
+    assert not visible.hides(("IPSec",))
+    assert not visible.hides(("IPSec", "SharedSecret"))
+    assert visible.hides(("IPSec", "PayloadCertificateUUID"))
+    assert visible.hides(("IKEv2",))
+    assert visible.hides(("IKEv2", "RemoteAddress"))
+    assert not visible.hides(("UserDefinedName",))
+    assert not visible.hides(("of a newer release",))
+
+
+def test_a_condition_looks_at_the_item_it_stands_in() -> None:
+    rules = [
+        {"Action": "Connect"},
+        {"Action": "EvaluateConnection", "ActionParameters": [{"DomainAction": "NeverConnect"}]},
+    ]
+    content = {"VPNType": "IKEv2", "IKEv2": {"OnDemandEnabled": 1, "OnDemandRules": rules}}
+    visible = overlay.visible("com.apple.vpn.managed", content)
+    path = ("IKEv2", "OnDemandRules")
+    assert visible.hides((*path, 0, "ActionParameters"))
+    assert not visible.hides((*path, 1, "ActionParameters", 0, "Domains"))
+    assert visible.hides((*path, 1, "ActionParameters", 0, "RequiredDNSServers"))
+    assert visible.hides((*path, 7, "ActionParameters"))
+
+
+def test_a_list_of_methods_shows_the_keys_of_each() -> None:
+    content = {"EAPClientConfiguration": {"AcceptEAPTypes": [13, 21]}}
+    visible = overlay.visible("com.apple.wifi.managed", content)
+    assert not visible.hides(("EAPClientConfiguration", "TTLSInnerAuthentication"))
+    assert visible.hides(("EAPClientConfiguration", "EAPFASTUsePAC"))
+    assert visible.hides(("ProxyServer",))
+
+
+def test_a_value_known_only_on_the_device_hides_nothing() -> None:
+    visible = overlay.visible("com.apple.vpn.managed", {"VPNType": "{{ device.model }}"})
+    assert not visible.hides(("IKEv2",))
+
+
+def test_a_condition_can_look_at_the_payloads_top() -> None:
+    condition = overlay.Condition("/IKEv2.AuthenticationMethod", ("Certificate",))
+    assert condition.holds({}, {"IKEv2": {"AuthenticationMethod": "Certificate"}})
+    assert not condition.holds({"AuthenticationMethod": "Certificate"}, {"IKEv2": {}})
+
+
+def test_either_of_two_forms_of_a_permission_makes_the_other_needless() -> None:
+    content = {"Services": {"Photos": [{"Authorization": "Allow"}, {}]}}
+    visible = overlay.visible("com.apple.TCC.configuration-profile-policy", content)
+    assert visible.hides(("Services", "Photos", 0, "Allowed"))
+    assert not visible.hides(("Services", "Photos", 1, "Allowed"))
+
+
+def test_values_are_shown_by_our_titles_else_as_they_are() -> None:
+    eap = overlay.value_titles("com.apple.wifi.managed", "EAPClientConfiguration.AcceptEAPTypes.EAPType", (13, 25))
+    assert eap == {13: "TLS (certificate)", 25: "PEAP"}
+    assert overlay.value_titles("com.apple.vpn.managed", "IKEv2.EnablePFS", (0, 1)) == {0: "No", 1: "Yes"}
+    assert overlay.value_titles("com.apple.dock", "orientation", ("left",)) == {"left": "left"}
+
+
+def test_our_title_stands_before_apples() -> None:
+    catalogue = Catalogue(_content(), texts={"com.apple.mobiledevice.passwordpolicy:forcePIN": ("Other", "Other.")})
+    assert overlay.label("com.apple.mobiledevice.passwordpolicy", "forcePIN", catalogue) == "Require a passcode"
+    assert overlay.help_of("com.apple.mobiledevice.passwordpolicy", "forcePIN", catalogue) != "Other."
+
+
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if overlay.of(variant).groups])
+def test_titles_tell_the_keys_beside_each_other_apart(variant: str) -> None:
+    """Within one group or one dictionary no two keys are called the same."""
+    groups = {name: group.title for group in overlay.of(variant).groups for name in group.keys}
+    seen: dict[tuple[str, str], str] = {}
+    for path in _paths(variant):
+        parent, _, name = path.rpartition(".")
+        place = (parent or groups.get(name, ""), overlay.label(variant, path, packaged()))
+        assert place not in seen, (path, seen[place])
+        seen[place] = path
