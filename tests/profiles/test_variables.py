@@ -37,6 +37,7 @@ def test_values_go_into_texts_and_every_other_type_stays():
 def test_a_value_is_never_read_again(name):
     values = {"device.name": name, "secret.x": "hunter2"}
     assert substitute(["{{ device.name }}{{ device.name }}"], values) == [name + name]
+    assert substitute("{{ secret.x }}", {**values, "secret.x": name.encode()}) == name
 
 
 def test_keys_that_identify_a_payload_are_never_filled_in():
