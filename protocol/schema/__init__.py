@@ -7,7 +7,7 @@ only be newer.
 
 from __future__ import annotations
 
-from protocol.schema.checking import Problem, check, check_payload, check_value, has_variable
+from protocol.schema.checking import Problem, check, check_keys, check_payload, check_value, has_variable
 from protocol.schema.facts import (
     PLATFORMS,
     Catalogue,
@@ -31,6 +31,7 @@ __all__ = [
     "PlatformFacts",
     "Problem",
     "check",
+    "check_keys",
     "check_payload",
     "check_value",
     "checkins",

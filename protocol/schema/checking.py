@@ -14,7 +14,7 @@ from datetime import datetime
 from protocol.plist import PlistValue
 from protocol.schema.facts import KeyFacts, PayloadFacts, commands
 
-__all__ = ["Problem", "check", "check_payload", "check_value", "has_variable"]
+__all__ = ["Problem", "check", "check_keys", "check_payload", "check_value", "has_variable"]
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -77,7 +77,12 @@ def check(request_type: str, params: Mapping[str, PlistValue]) -> list[str]:
 
 def check_payload(facts: PayloadFacts, content: Mapping[str, PlistValue]) -> list[Problem]:
     """Everything in a payload's content that Apple's schema does not allow; common keys (Payload*) are left out."""
-    return list(_dictionary(content, facts.keys, path=(), strict=True))
+    return check_keys(facts.keys, content)
+
+
+def check_keys(keys: Sequence[KeyFacts], content: Mapping[str, PlistValue]) -> list[Problem]:
+    """The same for any dictionary with these keys: a command's parameters, a declaration."""
+    return list(_dictionary(content, keys, path=(), strict=True))
 
 
 def check_value(key: KeyFacts, value: PlistValue) -> list[str]:
