@@ -1,11 +1,13 @@
 """Admin pages that touch several apps: accounts and roles, and groups of devices, whose change means a new plan."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
+from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -24,13 +26,28 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
+class Checkboxes:
+    """Sets as checkboxes: Django's two lists with arrows need scripts, and their labels are not read out."""
+
+    filter_horizontal = ()
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs["widget"] = CheckboxSelectMultiple()
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None:
+            field.help_text = ""
+        return field
+
+
 @admin.register(User)
-class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+class AuditedUserAdmin(Checkboxes, AuditedAdmin, UserAdmin):  # type: ignore[type-arg,misc]  # generic in the stubs only
     """Who may sign in, and what they may do."""
+
+    readonly_fields = ["last_login", "date_joined"]
 
 
 @admin.register(Group)
-class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
+class AuditedGroupAdmin(Checkboxes, AuditedAdmin, GroupAdmin):  # type: ignore[misc]  # the stubs want Django's own signature
     """Roles: named sets of permissions."""
 
 

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from axe_playwright_python.sync_playwright import Axe
+
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 MISSING = "needs Chromium: apt-get install -y chromium"
 ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # A busy machine takes its time.
 PATIENCE = 30_000
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
@@ -53,6 +56,21 @@ class Window:
         assert [text for text in self.complaints if "status of 400" not in text] == []
         assert self.complaints, "the form was taken"
         self.complaints.clear()
+
+    @property
+    def barriers(self) -> list[str]:
+        """What axe finds critical or serious in this page, in its light and in its dark colours."""
+        page, found = self.page, []
+        for scheme, kind, rules in (("light", "tag", AXE_RULES), ("dark", "rule", ["color-contrast"])):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            options = {"resultTypes": ["violations"], "preload": False, "runOnly": {"type": kind, "values": rules}}
+            for one in Axe().run(page, options=options).response["violations"]:
+                nodes = "; ".join(node["html"][:160] for node in one["nodes"][:3])
+                if one["impact"] in {"critical", "serious"}:
+                    found.append(f"{scheme}: {one['id']}: {nodes}")
+        # axe measures with styles of its own, which the policy refuses; they are not the page's.
+        self.complaints[:] = [text for text in self.complaints if "Applying inline style" not in text]
+        return found
 
     @property
     def sticks_out(self) -> int:
