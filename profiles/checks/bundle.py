@@ -3,26 +3,60 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from profiles.checks import keys, names
+from profiles.checks import delivery, keys, names, neighbours, platforms, references
 from profiles.checks.contents import Item, read
 from profiles.checks.findings import Finding, Severity
+from profiles.checks.fleet import segments_of, total
+from profiles.checks.original import check_original, read_original
 from profiles.models import Bundle
+from profiles.pairing import parts
+from profiles.scope import devices_in_scope
 from protocol.schema import Catalogue
 
 _ORDER = {severity: number for number, severity in enumerate(Severity)}
 
 
-def check_bundle(bundle: Bundle, *, now: datetime, catalogue: Catalogue) -> list[Finding]:  # noqa: ARG001
+def check_bundle(bundle: Bundle, *, now: datetime, catalogue: Catalogue) -> list[Finding]:
     """See `profiles.checks.check_bundle`."""
-    items, findings = read(bundle.payloads.all(), catalogue)
-    if not items and not findings:
-        findings.append(Finding(Severity.ERROR, "The bundle is empty: it has no payloads."))
-    findings += _all(items, catalogue)
+    findings = _file(bundle, now=now, catalogue=catalogue) if bundle.original else _payloads(bundle, catalogue)
     # sorted() keeps the payloads' order within each severity.
     return sorted(findings, key=lambda finding: _ORDER[finding.severity])
 
 
-def _all(items: Sequence[Item], catalogue: Catalogue) -> Iterator[Finding]:
-    yield from keys.check_keys(items, catalogue)
-    yield from names.check_names(items)
-    yield from names.check_variables(items)
+def _payloads(bundle: Bundle, catalogue: Catalogue) -> list[Finding]:
+    items, findings = read(bundle.payloads.all(), catalogue)
+    if not items and not findings:
+        return [Finding(Severity.ERROR, "The bundle is empty: it has no payloads.")]
+    findings += keys.check_keys(items, catalogue)
+    findings += names.check_names(items)
+    findings += names.check_variables(items)
+    findings += names.check_clear_secrets(items)
+    findings += neighbours.check_single(items)
+    findings += references.check_references(parts(bundle.delivery_rule, items), catalogue)
+    identifiers = [bundle.identifier, f"{bundle.identifier}.capability"]
+    findings += _fleet(bundle, items, identifiers, catalogue=catalogue)
+    return findings
+
+
+def _file(bundle: Bundle, *, now: datetime, catalogue: Catalogue) -> list[Finding]:
+    """The same for a file that is delivered as it is, as far as that can be judged."""
+    file, items, findings = read_original(bundle, catalogue)
+    if file is None:
+        return findings
+    findings += check_original(bundle, file, items, catalogue=catalogue, now=now)
+    findings += _fleet(bundle, items, [file.mobileconfig.identifier], catalogue=catalogue)
+    return findings
+
+
+def _fleet(
+    bundle: Bundle, items: Sequence[Item], identifiers: Sequence[str], *, catalogue: Catalogue
+) -> Iterator[Finding]:
+    """What depends on the devices in scope, and on what other bundles do there."""
+    devices = devices_in_scope(bundle)
+    segments = segments_of(devices)
+    yield from platforms.check_platforms(items, segments, catalogue)
+    yield from delivery.check_channel(bundle, items, segments)
+    if not bundle.original:
+        yield from delivery.check_parts(bundle, parts(bundle.delivery_rule, items), segments)
+    yield from delivery.check_lifelines(bundle, items, total(segments), catalogue=catalogue)
+    yield from neighbours.check_neighbours(bundle, items, devices, identifiers=identifiers, catalogue=catalogue)

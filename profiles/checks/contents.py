@@ -6,6 +6,7 @@ Pure but for `read`, which takes the rows that it is given. What cannot be read 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from profiles import overlay
 from profiles.checks.findings import Finding, Severity
 from profiles.models import Payload, Role
 from protocol.errors import PlistError
@@ -74,15 +75,16 @@ def read_foreign(contents: Sequence[Content], catalogue: Catalogue) -> list[Item
     return [
         Item(
             payload_id=None,
-            name=text_of(content, "PayloadDisplayName") or text_of(content, "PayloadType"),
+            name=_name(text_of(content, "PayloadDisplayName"), text_of(content, "PayloadType"), facts),
             payload_type=text_of(content, "PayloadType"),
             role=Role.NEUTRAL,
             identifier=text_of(content, "PayloadIdentifier"),
             uuid=text_of(content, "PayloadUUID"),
-            facts=catalogue.match(text_of(content, "PayloadType"), content),
+            facts=facts,
             content=own_keys(content, catalogue),
         )
         for content in contents
+        for facts in [catalogue.match(text_of(content, "PayloadType"), content)]
     ]
 
 
@@ -124,7 +126,7 @@ def _item(payload: Payload, content: Content, catalogue: Catalogue) -> Item:
         facts = catalogue.match(payload.payload_type, own)
     return Item(
         payload_id=payload.pk,
-        name=payload.name,
+        name=_name(payload.name, payload.payload_type, facts),
         payload_type=payload.payload_type,
         role=payload.role,
         identifier=payload.payload_identifier,
@@ -132,6 +134,11 @@ def _item(payload: Payload, content: Content, catalogue: Catalogue) -> Item:
         facts=facts,
         content=own,
     )
+
+
+def _name(name: str, payload_type: str, facts: PayloadFacts | None) -> str:
+    """What people call it: a payload that is named by its type gets the title of its kind."""
+    return name if name not in {"", payload_type} else overlay.title_of(facts.variant if facts else payload_type)
 
 
 def _dictionary(value: Content, keys: Sequence[KeyFacts], *, path: tuple[str | int, ...], above: str) -> Iterator[Spot]:

@@ -6,8 +6,8 @@ Devices refuse a profile whose payloads share an identifier or a UUID (MCProfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from profiles import secrets, variables
-from profiles.checks.contents import Item
+from profiles import overlay, secrets, variables
+from profiles.checks.contents import Item, walk
 from profiles.checks.findings import Finding, Severity
 
 # The enrollment itself: a second copy would replace or break the device's MDM profile.
@@ -25,9 +25,25 @@ def check_names(items: Sequence[Item]) -> Iterator[Finding]:
             if count > 1:
                 last = max(number for number, other in enumerate(values) if other == value)
                 yield items[last].finding(Severity.ERROR, f"shares the {key} {value[:100]} with another payload.")
+    yield from check_enrollments(items)
+
+
+def check_enrollments(items: Sequence[Item]) -> Iterator[Finding]:
+    """Payloads that no bundle may hold."""
     for item in items:
         if item.payload_type in REFUSED_TYPES:
             yield item.finding(Severity.ERROR, "is an enrollment; devices get that by an invitation only.")
+
+
+def check_clear_secrets(items: Sequence[Item]) -> Iterator[Finding]:
+    """Passwords and keys that stand in the payload itself, where history and exports show them."""
+    for item in items:
+        secret = overlay.secret_paths(item.variant)
+        for spot in walk(item):
+            held = spot.value if isinstance(spot.value, str | bytes) else b""
+            if held and spot.schema_path in secret and not variables.names_in(held):
+                sentence = "holds a secret in clear. Kept as a stored secret it would not be in revisions and exports."
+                yield item.finding(Severity.NOTE, sentence, path=spot.where)
 
 
 def check_variables(items: Sequence[Item]) -> Iterator[Finding]:
