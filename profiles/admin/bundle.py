@@ -1,70 +1,234 @@
-"""Bundles: composed, imported, published and assigned here. What a device needs next is never decided here."""
+"""The list of bundles, and the addresses of every page of one bundle. The pages are modules beside this one.
 
+What a device needs next is never decided here.
+"""
+
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
 
 from devices.acts import full_name
-from devices.models import DeviceGroup
 from operations.audited import AuditedAdmin
 from operations.confirmation import ask
-from portal_ui.admin import ReadOnlyInline, StackedInline, Tools
-from profiles import acts, importing
-from profiles.admin.payload import PayloadForm, PayloadFormSet
+from portal_ui.admin import moment
+from profiles import acts, editing
+from profiles.admin import assign_page, catalogue_page, composer, merge_page, payload_page, preview_page
+from profiles.admin.frame import get_bundle, render
 from profiles.errors import ImportRefused, PublishError
-from profiles.models import Assignment, Bundle, Payload, Revision, Role
-from profiles.scope import devices_in_scope, devices_reached
+from profiles.models import Bundle, DeliveryRule, Role, Scope
+from profiles.scope import devices_in_scope
+from profiles.standing import Standing, standings
+from profiles.starters import STARTERS
 from protocol.errors import MobileconfigError
 from protocol.mobileconfig import Mobileconfig, parse_mobileconfig
 
-CHANGE = "profiles.change_bundle"
+
+class BundleList(ChangeList):
+    """One page of bundles, each with how far it got: one statement for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        found = standings([bundle.pk for bundle in self.result_list])
+        for bundle in self.result_list:
+            bundle.standing = found.get(bundle.pk, Standing())
 
 
-class PayloadInline(StackedInline):
-    """The draft. Its content may hold passwords: it is shown to those who may change the bundle only."""
+class NewBundleForm(forms.Form):
+    """A name is enough; everything else can follow."""
 
-    model = Payload
-    form = PayloadForm
-    formset = PayloadFormSet
-    fields = ["position", "role", "name", "text"]
-    extra = 1
-    ordering = ["position", "pk"]
+    name = forms.CharField(max_length=100, label="Name", help_text="Your word for it, for example Corporate VPN.")
+    starter = forms.ChoiceField(
+        label="Start from",
+        required=False,
+        widget=forms.RadioSelect,
+        choices=[("", "An empty draft"), *((one.name, one.title) for one in STARTERS.values())],
+    )
+    delivery_rule = forms.ChoiceField(
+        label="How devices get it", required=False, choices=[("", "as the start proposes it"), *DeliveryRule.choices]
+    )
+    scope = forms.ChoiceField(label="For", choices=Scope.choices, initial=Scope.SYSTEM)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown = ["position", "role", "name"]
-        return [*shown, "text"] if self.has_change_permission(request, obj) else [*shown, "payload_type"]
+    @property
+    def starters(self) -> list[tuple[Any, str]]:
+        """The radio buttons of what to start from, each with its sentence."""
+        words = {name: starter.summary for name, starter in STARTERS.items()}
+        return [(radio, words.get(radio.data["value"], "You add every payload yourself.")) for radio in self["starter"]]
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_change_permission(request, obj)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(CHANGE if obj else "profiles.add_bundle")
+class CopyForm(forms.Form):
+    name = forms.CharField(max_length=100, label="Name of the copy")
+
+
+@admin.register(Bundle)
+class BundleAdmin(AuditedAdmin):
+    list_display = ["name", "published", "payload_count", "assigned", "devices", "delivery_rule", "draft"]
+    list_filter = ["delivery_rule", "scope"]
+    search_fields = ["name", "description", "identifier"]
+    actions = ["publish", "assign"]
+    row_actions = ["publish", "assign"]
+    empty_words = "No bundles yet. A bundle is a set of payloads such as Passcode or Wi-Fi, with the rule by which devices get them."
+
+    # --- the list -------------------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Bundle]:
+        rows: QuerySet[Bundle] = super().get_queryset(request).select_related("current_revision", "draft_changed_by")
+        return rows.defer("current_revision__draft").annotate(
+            payloads_in_draft=Count("payloads", distinct=True), groups_assigned=Count("assignments", distinct=True)
+        )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BundleList
+
+    @admin.display(description="published", ordering="current_revision__number")
+    def published(self, bundle: Bundle) -> SafeString:
+        if bundle.current_revision is None:
+            return format_html('<span class="portal-pill portal-note">{}</span>', "draft only")
+        number = bundle.current_revision.number
+        if composer.is_changed(bundle):
+            return format_html('<span class="portal-pill portal-warn">changed since v{}</span>', number)
+        return format_html('<span class="portal-pill portal-good">v{}</span>', number)
+
+    @admin.display(description="payloads", ordering="payloads_in_draft")
+    def payload_count(self, bundle: Bundle) -> str:
+        return str(getattr(bundle, "payloads_in_draft", ""))
+
+    @admin.display(description="assigned", ordering="groups_assigned")
+    def assigned(self, bundle: Bundle) -> str:
+        count = getattr(bundle, "groups_assigned", 0)
+        return f"{count} group{'' if count == 1 else 's'}" if count else "nobody"
+
+    @admin.display(description="devices")
+    def devices(self, bundle: Bundle) -> SafeString | str:
+        standing: Standing = getattr(bundle, "standing", Standing())
+        shown = [("good", standing.installed, "installed"), ("warn", standing.waiting, "waiting"),
+                 ("bad", standing.failed, "failed")]  # fmt: skip
+        return format_html(
+            " ".join(["{}"] * len(shown)),
+            *(format_html('<span class="portal-pill portal-{}">{} {}</span>', *row) if row[1] else "" for row in shown),
+        )
+
+    @admin.display(description="draft", ordering="draft_changed_at")
+    def draft(self, bundle: Bundle) -> SafeString | str:
+        when = moment(bundle.draft_changed_at or bundle.created_at)
+        return format_html("{} by {}", when, bundle.draft_changed_by) if bundle.draft_changed_by else when
+
+    @admin.action(description="Publish…", permissions=["change"])
+    def publish(self, request: HttpRequest, queryset: QuerySet[Bundle]) -> HttpResponse | None:
+        return _one(request, queryset, page="publish")
+
+    @admin.action(description="Assign…", permissions=["change"])
+    def assign(self, request: HttpRequest, queryset: QuerySet[Bundle]) -> HttpResponse | None:
+        return _one(request, queryset, page="assign")
+
+    # --- the pages of one bundle ------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(address: str, view: Callable[..., HttpResponse], name: str, *, post_only: bool = False) -> URLPattern:
+            # No cache keeps what a page shows, no error report what somebody typed: both may hold secrets.
+            shown = never_cache(sensitive_post_parameters()(partial(view, self)))
+            wrapped = self.admin_site.admin_view(shown)
+            return path(address, require_POST(wrapped) if post_only else wrapped, name=f"profiles_bundle_{name}")
+
+        payloads = "<int:pk>/payloads/"
+        own = [
+            page("<int:pk>/assign/", assign_page.assign_page, "assign"),
+            page("<int:pk>/check/", composer.check_page, "check"),
+            page("<int:pk>/import/", import_page, "import"),
+            page("<int:pk>/publish/", publish_page, "publish"),
+            page("<int:pk>/merge/", merge_page.merge_page, "merge", post_only=True),
+            page("<int:pk>/preview/", preview_page.preview_page, "preview"),
+            page("<int:pk>/duplicate/", duplicate_page, "duplicate"),
+            page(payloads + "add/", catalogue_page.catalogue_page, "payload_add"),
+            page(payloads + "add/other/", payload_page.new_payload_page, "payload_other"),
+            page(payloads + "add/<path:variant>/", payload_page.new_payload_page, "payload_new"),
+            page(payloads + "<int:payload_pk>/", payload_page.payload_page, "payload"),
+            page(payloads + "<int:payload_pk>/act/", composer.payload_act, "payload_act", post_only=True),
+            page(payloads + "<int:payload_pk>/remove/", composer.remove_page, "payload_remove"),
+        ]
+        return own + super().get_urls()
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return new_bundle_page(self, request)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return composer.composer_page(self, request, int(object_id) if object_id.isdecimal() else 0)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_change_permission(request, obj)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_change_permission(request, obj) or request.user.has_perm("profiles.view_bundle")
-
-
-class AssignmentInline(ReadOnlyInline):
-    model = Assignment
-    fields = ["group", "excluded", "created_at"]
+        # What was published may be on devices, where only the ladder can follow it: unassign it instead.
+        is_draft = obj is not None and obj.current_revision_id is None and not obj.assignments.exists()
+        return is_draft and super().has_delete_permission(request, obj)
 
 
-class RevisionInline(ReadOnlyInline):
-    model = Revision
-    fields = ["number", "delivery_rule", "published_at", "published_by"]
-    ordering = ["-number"]
+def new_bundle_page(model_admin: BundleAdmin, request: HttpRequest) -> HttpResponse:
+    """GET asks for a name and what to start from, POST makes the draft and opens it."""
+    form = NewBundleForm(request.POST if request.method == "POST" else None, label_suffix="")
+    if form.is_valid():
+        said = form.cleaned_data
+        starter = STARTERS.get(said["starter"])
+        rule = said["delivery_rule"] or (starter.rule if starter else DeliveryRule.AFTER_COMPLIANCE)
+        try:
+            bundle = editing.create_bundle(
+                said["name"], rule=rule, scope=said["scope"], starter=starter, actor=request.user, now=timezone.now()
+            )
+        except ImportRefused as error:
+            form.add_error("name", str(error))
+        else:
+            messages.success(request, f"{bundle} is a draft now. Nothing goes out before it is published and assigned.")
+            return redirect("admin:profiles_bundle_change", bundle.pk)
+    status = 400 if form.errors else 200
+    return render(model_admin, request, "new_bundle.html", bundle=None, title="New bundle", form=form, status=status)
+
+
+def duplicate_page(model_admin: BundleAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """GET asks for a name, POST makes a draft like this one."""
+    bundle = get_bundle(model_admin, request, pk)
+    if not request.user.has_perm("profiles.add_bundle"):
+        raise PermissionDenied
+    initial = {"name": f"{bundle.name} (copy)"[:100]}
+    form = CopyForm(request.POST if request.method == "POST" else None, initial=initial, label_suffix="")
+    if form.is_valid():
+        try:
+            twin = editing.duplicate_bundle(bundle, form.cleaned_data["name"], actor=request.user, now=timezone.now())
+        except ImportRefused as error:
+            form.add_error("name", str(error))
+        else:
+            messages.success(request, f"{twin} is a draft now.")
+            return redirect("admin:profiles_bundle_change", twin.pk)
+    context = {"form": form, "method": "post", "sentence": "The copy starts as a draft, assigned to nobody."}
+    status = 400 if form.errors else 200
+    return render(
+        model_admin, request, "bundle_form.html", bundle=bundle, title=f"Duplicate {bundle}", status=status, **context
+    )
+
+
+def _one(request: HttpRequest, queryset: QuerySet[Bundle], *, page: str) -> HttpResponse | None:
+    chosen = list(queryset[:2])
+    if len(chosen) != 1:
+        messages.warning(request, "Choose one bundle: each reaches devices of its own.")
+        return None
+    return redirect(f"admin:profiles_bundle_{page}", chosen[0].pk)
 
 
 class ImportForm(forms.Form):
@@ -83,163 +247,48 @@ class ImportForm(forms.Form):
             raise forms.ValidationError(str(error)) from None
 
 
-class AssignForm(forms.Form):
-    """Step one of assigning: to whom. Step two says how many devices that is."""
-
-    group = forms.ModelChoiceField(queryset=DeviceGroup.objects.all())
-    excluded = forms.BooleanField(
-        required=False,
-        label="Exclude",
-        help_text="Devices of this group never get the bundle, whatever else they are in.",
-    )
-
-
-@admin.register(Bundle)
-class BundleAdmin(AuditedAdmin):
-    list_display = ["name", "description", "delivery_rule", "revision"]
-    list_select_related = ["current_revision"]
-    list_filter = ["delivery_rule"]
-    search_fields = ["name", "description", "identifier"]
-    fields = ["name", "description", "delivery_rule", "withdraw_on_regression", "silent_days"]
-    inlines = [PayloadInline, AssignmentInline, RevisionInline]
-    actions = ["publish", "assign"]
-
-    @admin.display(description="published", ordering="current_revision__number")
-    def revision(self, bundle: Bundle) -> str:
-        return f"v{bundle.current_revision.number}" if bundle.current_revision else "not yet"
-
-    def get_inlines(self, request: HttpRequest, obj: Bundle | None) -> Any:
-        return self.inlines if obj else self.inlines[:1]
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        own = [
-            path("<int:pk>/import/", wrap(self.import_page), name="profiles_bundle_import"),
-            path("<int:pk>/assign/", wrap(self.assign_page), name="profiles_bundle_assign"),
-            path("<int:pk>/publish/", wrap(self.publish_page), name="profiles_bundle_publish"),
-        ]
-        return own + super().get_urls()
-
-    def object_tools(self, request: HttpRequest, obj: Bundle) -> Tools:
-        if not request.user.has_perm(CHANGE):
-            return []
-        words = [("Import .mobileconfig…", "import"), ("Assign…", "assign"), ("Publish…", "publish")]
-        return [(label, reverse(f"admin:profiles_bundle_{name}", args=[obj.pk])) for label, name in words]
-
-    def save_model(self, request: HttpRequest, obj: Bundle, form: Any, change: bool) -> None:  # noqa: FBT001
-        if not change:
-            made = importing.new_bundle(obj.name, now=timezone.now())
-            obj.pk, obj.identifier, obj.created_at = made.pk, made.identifier, made.created_at
-        obj.save(force_update=True)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # What was published may be on devices, where only the ladder can follow it: unassign it instead.
-        is_draft = obj is not None and obj.current_revision_id is None and not obj.assignments.exists()
-        return is_draft and super().has_delete_permission(request, obj)
-
-    def _bundle(self, request: HttpRequest, pk: int) -> Bundle:
-        bundle: Bundle | None = self.get_object(request, str(pk))
-        if not request.user.has_perm(CHANGE) or bundle is None:
-            raise PermissionDenied
-        return bundle
-
-    def _page(self, request: HttpRequest, bundle: Bundle, **context: Any) -> TemplateResponse:
-        base = {**self.admin_site.each_context(request), "opts": self.opts, "bundle": bundle}
-        status = 400 if context["form"].errors else 200
-        return TemplateResponse(request, "profiles/bundle_form.html", {**base, **context}, status=status)
-
-    def import_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET and POST: bring the payloads of a file into the draft; nothing is published."""
-        bundle = self._bundle(request, pk)
-        form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
-        if form.is_valid():
-            said = form.cleaned_data
-            try:
-                imported = acts.import_payloads(
-                    bundle, said["file"], role=said["role"] or None, actor=request.user, now=timezone.now()
-                )
-            except ImportRefused as error:
-                form.add_error("file", str(error))
-            else:
-                messages.success(request, f"{len(imported)} payloads are in the draft. Publish it to send them.")
-                return redirect("admin:profiles_bundle_change", pk)
-        sentence = (
-            "A payload with an identifier that the draft already has replaces that one. Nothing is published yet."
-        )
-        return self._page(request, bundle, form=form, title="Import .mobileconfig", sentence=sentence, method="post")
-
-    def assign_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET asks for the group, GET with a group says how many devices that is, POST does it."""
-        bundle = self._bundle(request, pk)
-        form = AssignForm(request.GET if "group" in request.GET else None)
-        if not form.is_valid():
-            sentence = "The next page says how many devices this reaches."
-            return self._page(request, bundle, form=form, title="Assign", sentence=sentence, method="get")
-        group, excluded = form.cleaned_data["group"], form.cleaned_data["excluded"]
-        devices, sentence = _effect(bundle, group, excluded=excluded)
-        answer = ask(
-            self,
-            request,
-            queryset=devices,
-            action="assign",
-            title=f"Assign {bundle}",
-            sentence=sentence,
-            describe=full_name,
-        )
-        if isinstance(answer, HttpResponse):
-            return answer
-        acts.assign(bundle, group, excluded=excluded, reason=answer.reason, actor=request.user, now=timezone.now())
-        messages.success(request, f"{bundle} is {'never' if excluded else 'now'} wanted on the devices of {group}.")
-        return redirect("admin:profiles_bundle_change", pk)
-
-    def publish_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET says what publishing does, POST does it."""
-        bundle = self._bundle(request, pk)
-        number = (bundle.revisions.values_list("number", flat=True).order_by("-number").first() or 0) + 1
-        devices = devices_in_scope(bundle)
-        sentence = (
-            f"The draft with its {bundle.payloads.count()} payloads becomes version {number} and goes to the "
-            f"{devices.count()} enrolled devices it is assigned to. A part whose content is unchanged is not sent again."
-        )
-        title = f"Publish {bundle} v{number}"
-        answer = ask(
-            self, request, queryset=devices, action="publish", title=title, sentence=sentence, describe=full_name
-        )
-        if isinstance(answer, HttpResponse):
-            return answer
+def import_page(model_admin: BundleAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """GET and POST: bring the payloads of a file into the draft; nothing is published."""
+    bundle = get_bundle(model_admin, request, pk)
+    form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
+    if form.is_valid():
+        said = form.cleaned_data
         try:
-            revision = acts.publish(bundle, reason=answer.reason, actor=request.user, now=timezone.now())
-        except PublishError as error:
-            for problem in error.problems:
-                messages.error(request, problem)
+            imported = acts.import_payloads(
+                bundle, said["file"], role=said["role"] or None, actor=request.user, now=timezone.now()
+            )
+        except ImportRefused as error:
+            form.add_error("file", str(error))
         else:
-            messages.success(request, f"{revision} is published.")
-        return redirect("admin:profiles_bundle_change", pk)
-
-    @admin.action(description="Publish…", permissions=["change"])
-    def publish(self, request: HttpRequest, queryset: QuerySet[Bundle]) -> HttpResponse | None:
-        return self._one(request, queryset, page="publish")
-
-    @admin.action(description="Assign…", permissions=["change"])
-    def assign(self, request: HttpRequest, queryset: QuerySet[Bundle]) -> HttpResponse | None:
-        return self._one(request, queryset, page="assign")
-
-    def _one(self, request: HttpRequest, queryset: QuerySet[Bundle], *, page: str) -> HttpResponse | None:
-        chosen = list(queryset[:2])
-        if len(chosen) != 1:
-            messages.warning(request, "Choose one bundle: each reaches devices of its own.")
-            return None
-        return redirect(f"admin:profiles_bundle_{page}", chosen[0].pk)
+            messages.success(request, f"{len(imported)} payloads are in the draft. Publish it to send them.")
+            return redirect("admin:profiles_bundle_change", pk)
+    sentence = "A payload with an identifier that the draft already has replaces that one. Nothing is published yet."
+    return render(
+        model_admin, request, "bundle_form.html", bundle=bundle, title="Import .mobileconfig",
+        status=400 if form.errors else 200, form=form, sentence=sentence, method="post",
+    )  # fmt: skip
 
 
-def _effect(bundle: Bundle, group: DeviceGroup, *, excluded: bool) -> tuple[QuerySet[Any], str]:
-    """The devices that get or lose the bundle by one more assignment, and what happens to them in words."""
-    present = list(bundle.assignments.select_related("group"))
-    others = [row for row in present if row.group_id != group.pk]
-    before = devices_reached(present)
-    after = devices_reached([*others, Assignment(bundle=bundle, group=group, excluded=excluded)])
-    lost, gained = before.exclude(pk__in=after.values("pk")), after.exclude(pk__in=before.values("pk"))
-    when = "" if bundle.current_revision_id else " It is not published yet: they get it once it is."
-    if excluded:
-        return lost, f"{lost.count()} devices of {group} lose {bundle}; {after.count()} keep it."
-    return gained, f"{gained.count()} more devices get {bundle} by {group}; it then is on {after.count()}.{when}"
+def publish_page(model_admin: BundleAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """GET says what publishing does, POST does it."""
+    bundle = get_bundle(model_admin, request, pk)
+    number = (bundle.revisions.values_list("number", flat=True).order_by("-number").first() or 0) + 1
+    devices = devices_in_scope(bundle)
+    sentence = (
+        f"The draft with its {bundle.payloads.count()} payloads becomes version {number} and goes to the "
+        f"{devices.count()} enrolled devices it is assigned to. A part whose content is unchanged is not sent again."
+    )
+    title = f"Publish {bundle} v{number}"
+    answer = ask(
+        model_admin, request, queryset=devices, action="publish", title=title, sentence=sentence, describe=full_name
+    )
+    if isinstance(answer, HttpResponse):
+        return answer
+    try:
+        revision = acts.publish(bundle, reason=answer.reason, actor=request.user, now=timezone.now())
+    except PublishError as error:
+        for problem in error.problems:
+            messages.error(request, problem)
+    else:
+        messages.success(request, f"{revision} is published.")
+    return redirect("admin:profiles_bundle_change", pk)

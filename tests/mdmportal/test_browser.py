@@ -206,7 +206,7 @@ def test_a_bundle_is_composed_published_and_assigned_by_clicks(browser, home, se
         page = one.open("/admin/profiles/bundle/")
         page.get_by_role("link", name="Add bundle").click()
         page.locator("#id_name").fill("Corporate VPN")
-        page.get_by_role("button", name="Save and continue editing").click()
+        page.get_by_role("button", name="Make the draft").click()
         page.get_by_role("link", name="Import .mobileconfig…").click()
         _upload(page, right)
         assert "2 payloads are in the draft" in page.inner_text(".messagelist")
@@ -219,12 +219,12 @@ def test_a_bundle_is_composed_published_and_assigned_by_clicks(browser, home, se
         assert [payload.role for payload in bundle.payloads.all()] == ["requirement", "capability"]
 
         page.get_by_role("link", name="Cancel").click()
-        page.get_by_role("link", name="Assign…").click()
+        page.get_by_role("button", name="Assign…").click()
         page.get_by_label("Group").select_option(label="all")
         page.get_by_role("button", name="Next").click()
         _confirm(page, "1")
         assert "is now wanted on the devices of all" in page.inner_text(".messagelist")
-        page.get_by_role("link", name="Publish…").click()
+        page.get_by_role("button", name="Publish…").click()
         _confirm(page, "1")
         assert "Corporate VPN v1 is published" in page.inner_text(".messagelist")
     assert Revision.objects.get(bundle=bundle).profiles.count() == 2
