@@ -14,7 +14,9 @@ from devices.models import DeviceGroup
 from operations import audit
 from operations.audit import Actor
 from operations.background import start_on_commit
-from profiles import assignment, importing, installations, publishing
+from profiles import assignment, building, checks, drafts, importing, installations, publishing, revisions
+from profiles.checks import Severity
+from profiles.errors import PublishError
 from profiles.models import Assignment, Bundle, Installation, Payload, Profile, Revision
 from protocol.mobileconfig import Mobileconfig
 
@@ -33,12 +35,29 @@ def import_payloads(
 
 
 @transaction.atomic
-def publish(bundle: Bundle, *, reason: str, actor: Actor, now: datetime) -> Revision:
-    """Make the next revision of the bundle's draft. Raises PublishError, and then nothing is changed."""
+def publish(
+    bundle: Bundle, *, reason: str, actor: Actor, now: datetime, expected_version: int | None = None
+) -> Revision:
+    """Make the next revision of the bundle's draft. Raises PublishError or DraftConflict, and then nothing is changed."""
     by = actor if isinstance(actor, AbstractBaseUser) else None
-    revision = publishing.publish(bundle, by=by, now=now)
-    audit.record(actor, "bundle.publish", subject=bundle, now=now, reason=reason, details={"revision": revision.number})
+    findings = checks.check_bundle(bundle, now=now)
+    revision = publishing.publish(bundle, by=by, now=now, reason=reason, expected_version=expected_version)
+    warnings = sum(1 for finding in findings if finding.severity is Severity.WARNING)
+    details = {"revision": revision.number, "warnings": warnings}
+    audit.record(actor, "bundle.publish", subject=bundle, now=now, reason=reason, details=details)
     return revision
+
+
+@transaction.atomic
+def restore(
+    bundle: Bundle, revision: Revision, *, expected_version: int, reason: str, actor: Actor, now: datetime
+) -> None:
+    """Make a revision of this bundle the draft again; nothing is published. Raises DraftConflict."""
+    drafts.touch(bundle, expected_version=expected_version, actor=actor, now=now)
+    drafts.apply(bundle, revisions.draft_of(revision))
+    drafts.snapshot(bundle, now)
+    details = {"revision": revision.number, "draft": bundle.draft_version}
+    audit.record(actor, "bundle.restore", subject=bundle, now=now, reason=reason, details=details)
 
 
 @transaction.atomic
@@ -80,7 +99,26 @@ def retry(rows: QuerySet[Installation], *, actor: Actor, now: datetime) -> int:
 
 
 @transaction.atomic
-def export(profile: Profile, *, actor: Actor, now: datetime) -> bytes:
-    """The signed bytes exactly as devices get them; they may hold passwords, so it is recorded who took them."""
-    audit.record(actor, "profile.export", subject=profile, now=now, details={"uuid": profile.uuid})
-    return bytes(profile.signed)
+def export(profile: Profile, *, actor: Actor, now: datetime, signed: bool = True) -> bytes:
+    """A published profile as a file: the signed bytes exactly as devices get them, or the XML inside.
+
+    Where devices get values of their own the file holds their names, never a stored secret. It is recorded who took it.
+    """
+    details = {"uuid": profile.uuid, "signed": signed}
+    audit.record(actor, "profile.export", subject=profile, now=now, details=details)
+    if not signed:
+        return bytes(profile.content)
+    return bytes(profile.signed) or publishing.signed(bytes(profile.content), now)
+
+
+@transaction.atomic
+def export_draft(bundle: Bundle, part: str, *, actor: Actor, now: datetime, signed: bool = True) -> bytes:
+    """A profile of the draft as a file, as it would be published now. Raises PublishError where there is none."""
+    built = next((profile for profile in building.build(bundle) if profile.part == part), None)
+    if built is None:
+        raise PublishError([f'The draft makes no profile "{part}".'])
+    details = {"part": part, "draft": bundle.draft_version, "signed": signed}
+    audit.record(actor, "draft.export", subject=bundle, now=now, details=details)
+    if not signed:
+        return built.content
+    return built.signed or publishing.signed(built.content, now)

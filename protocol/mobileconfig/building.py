@@ -28,6 +28,7 @@ def build_mobileconfig(
     organization: str = "",
     scope: str | None = None,
     removal_disallowed: bool = False,
+    consent_text: str = "",
 ) -> dict[str, PlistValue]:
     """The top level around payloads. `scope` is "System", "User" or None (macOS only); empty texts stay out."""
     content: dict[str, PlistValue] = {
@@ -45,6 +46,8 @@ def build_mobileconfig(
         content["PayloadScope"] = scope
     if removal_disallowed:
         content["PayloadRemovalDisallowed"] = True
+    if consent_text:
+        content["ConsentText"] = {"default": consent_text}
     content["PayloadContent"] = [dict(payload) for payload in payloads]
     return content
 

@@ -29,6 +29,22 @@ CLOSING = {
 PASSCODE = "com.apple.mobiledevice.passwordpolicy"
 VPN = "com.apple.vpn.managed"
 WIFI = "com.apple.wifi.managed"
+# What each type needs at least, so that the checks let it be published.
+NEEDED = {
+    VPN: {
+        "UserDefinedName": "Office",
+        "VPNType": "IKEv2",
+        "IKEv2": {
+            "RemoteAddress": "vpn.example.com",
+            "LocalIdentifier": "device",
+            "RemoteIdentifier": "vpn.example.com",
+            "AuthenticationMethod": "None",
+            "ExtendedAuthEnabled": 1,
+        },
+    },
+    WIFI: {"SSID_STR": "Office"},
+    "com.apple.font": {"Font": b"font"},
+}
 
 
 class Clock:
@@ -63,8 +79,10 @@ def mobileconfig(*payloads: dict[str, object], name: str = "Example") -> bytes:
 
 
 def bundle_of(*payloads: dict[str, object], now: datetime, rule: str = DeliveryRule.AFTER_COMPLIANCE) -> Bundle:
+    """A bundle of these payloads, each with what its type needs at least."""
     bundle = new_bundle(f"Bundle {next(NUMBERS)}", now=now, rule=rule)
-    import_payloads(bundle, parse_mobileconfig(mobileconfig(*payloads)))
+    whole = [{**NEEDED.get(payload["PayloadType"], {}), **payload} for payload in payloads]
+    import_payloads(bundle, parse_mobileconfig(mobileconfig(*whole)))
     return bundle
 
 

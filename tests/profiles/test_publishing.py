@@ -2,11 +2,15 @@
 
 import pytest
 
+from operations.models import AuditEvent
+from profiles import acts, drafts, publishing, revisions, secrets
 from profiles.delivery import render_install_profile
-from profiles.errors import DeliveryError, PublishError
-from profiles.models import Bundle, DeliveryRule, Part, Profile, Role
+from profiles.errors import DeliveryError, DraftConflict, PublishError
+from profiles.models import Bundle, DeliveryRule, Part, Profile, Revision, Role, Scope
 from profiles.publishing import publish
-from protocol.mobileconfig import unwrap_mobileconfig
+from protocol.mobileconfig import build_mobileconfig, unwrap_mobileconfig
+from protocol.plist import dumps, loads_dict
+from tests.devices.racing import at_once
 from tests.profiles.fleet import PASSCODE, VPN, WIFI, bundle_of, payload
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("signing")]
@@ -58,7 +62,7 @@ def test_the_same_content_keeps_its_uuid_and_other_content_gets_another(clock):
     publish(bundle, by=None, now=clock())
     assert {part: profile.uuid for part, profile in profiles_of(bundle).items()} == first
     draft = bundle.payloads.get(role=Role.CAPABILITY)
-    draft.content = draft.content.replace(b"</dict>", b"<key>UserDefinedName</key><string>x</string></dict>")
+    draft.content = draft.content.replace(b"Office", b"Home")
     draft.save()
     publish(bundle, by=None, now=clock())
     third = profiles_of(bundle)
@@ -72,7 +76,7 @@ def test_identifiers_and_inner_uuids_are_stable_over_revisions(clock):
     publish(bundle, by=None, now=clock())
     before = unwrap_mobileconfig(bytes(profiles_of(bundle)[Part.WHOLE].signed))[0]
     draft = bundle.payloads.get()
-    draft.content = draft.content.replace(b"</dict>", b"<key>SSID_STR</key><string>x</string></dict>")
+    draft.content = draft.content.replace(b"Office", b"Home")
     draft.save()
     publish(bundle, by=None, now=clock())
     after = unwrap_mobileconfig(bytes(profiles_of(bundle)[Part.WHOLE].signed))[0]
@@ -127,3 +131,165 @@ def test_a_delivery_costs_no_statement_after_the_first(clock, django_assert_num_
 def test_a_command_whose_profile_is_gone_cannot_be_rendered(params, clock):
     with pytest.raises(DeliveryError):
         render_install_profile(params, 0, clock.now)
+
+
+def test_texts_scope_removal_and_consent_are_published(clock):
+    bundle = bundle_of(payload(PASSCODE, forcePIN=True, minLength=6), payload(VPN), now=clock())
+    bundle.scope, bundle.removal_disallowed, bundle.consent_text = Scope.USER, True, "Be good."
+    bundle.capability_name = "The VPN of Example Ltd"
+    bundle.save()
+    publish(bundle, by=None, now=clock())
+    made = profiles_of(bundle)
+    for profile in made.values():
+        top = loads_dict(bytes(profile.content))
+        assert (top["PayloadScope"], top["PayloadRemovalDisallowed"]) == ("User", True)
+        assert top["ConsentText"] == {"default": "Be good."}
+        assert top["PayloadDisplayName"] == profile.display_name
+    assert made[Part.CAPABILITY].display_name == "The VPN of Example Ltd"
+    assert "6 characters" in loads_dict(bytes(made[Part.REQUIREMENT].content))["PayloadDescription"]
+
+
+def test_a_profile_with_variables_names_them_and_is_signed_later(clock):
+    secrets.store("office", b"tr0ub4dor", actor=None, now=clock())
+    bundle = bundle_of(
+        payload(PASSCODE), payload(VPN, UserDefinedName="{{ secret.office }} {{ user.name }}"), now=clock()
+    )
+    bundle.encrypt_to_device = True
+    bundle.save()
+    publish(bundle, by=None, now=clock())
+    made = profiles_of(bundle)
+    capability = made[Part.CAPABILITY]
+    assert (capability.variables, bytes(capability.signed)) == (["secret.office", "user.name"], b"")
+    assert capability.encrypt_to_device
+    assert b"tr0ub4dor" not in bytes(capability.content) + bytes(bundle.current_revision.draft)
+    # Nothing to hide in the other part: it is signed once for all.
+    assert made[Part.REQUIREMENT].signed
+    assert not made[Part.REQUIREMENT].encrypt_to_device
+
+
+def test_a_key_with_a_secret_in_clear_is_encrypted_to_the_device_too(clock):
+    bundle = bundle_of(payload(WIFI, Password="tr0ub4dor", EncryptionType="WPA"), now=clock())
+    bundle.encrypt_to_device = True
+    bundle.save()
+    publish(bundle, by=None, now=clock())
+    assert profiles_of(bundle)[Part.WHOLE].encrypt_to_device
+
+
+def test_a_revision_keeps_its_reason_and_its_draft(clock):
+    bundle = bundle_of(payload(PASSCODE), payload(VPN), now=clock())
+    draft = drafts.read_draft(bundle)
+    revision = publish(bundle, by=None, now=clock(), reason="New office")
+    bundle.payloads.all().delete()
+    assert revision.reason == "New office"
+    assert revisions.draft_of(Revision.objects.get()) == draft
+
+
+def test_a_draft_that_changed_since_it_was_looked_at_is_not_published(clock):
+    bundle = bundle_of(payload(WIFI), now=clock())
+    drafts.touch(bundle, expected_version=1, actor=None, now=clock())
+    with pytest.raises(DraftConflict):
+        publish(bundle, by=None, now=clock(), expected_version=1)
+    assert not Revision.objects.exists()
+    assert publish(bundle, by=None, now=clock(), expected_version=2).number == 1
+
+
+def test_what_the_checks_call_an_error_stops_a_publish(clock):
+    bundle = bundle_of(payload(WIFI, SSID_STR=5), now=clock())
+    with pytest.raises(PublishError, match="SSID"):
+        publish(bundle, by=None, now=clock())
+
+
+@pytest.mark.parametrize("keeps_draft", [True, False])
+def test_restoring_and_publishing_an_old_revision_gives_the_uuids_it_had(clock, keeps_draft):
+    bundle = bundle_of(payload(PASSCODE, forcePIN=True, minLength=6), payload(VPN), now=clock())
+    first = publish(bundle, by=None, now=clock())
+    before = {part: profile.uuid for part, profile in profiles_of(bundle).items()}
+    if not keeps_draft:
+        # As revisions were before they kept their drafts.
+        Revision.objects.update(draft=b"")
+        first.refresh_from_db()
+    bundle.payloads.filter(role=Role.CAPABILITY).delete()
+    Bundle.objects.filter(pk=bundle.pk).update(requirement_name="Other", silent_days=1)
+    publish(bundle, by=None, now=clock())
+    bundle.refresh_from_db()
+    acts.restore(bundle, first, expected_version=1, reason="", actor=None, now=clock())
+    bundle.refresh_from_db()
+    assert (bundle.draft_version, bundle.silent_days, bundle.current_revision.number) == (2, 14, 2)
+    publish(bundle, by=None, now=clock())
+    assert {part: profile.uuid for part, profile in profiles_of(bundle).items()} == before
+
+
+def test_a_restore_of_an_older_draft_than_was_looked_at_changes_nothing(clock):
+    bundle = bundle_of(payload(WIFI), now=clock())
+    revision = publish(bundle, by=None, now=clock())
+    drafts.touch(bundle, expected_version=1, actor=None, now=clock())
+    with pytest.raises(DraftConflict):
+        acts.restore(bundle, revision, expected_version=1, reason="", actor=None, now=clock())
+    assert Bundle.objects.get(pk=bundle.pk).draft_version == 2
+
+
+def test_exports_are_recorded_and_hold_only_the_names_of_secrets(clock):
+    secrets.store("office", b"tr0ub4dor", actor=None, now=clock())
+    bundle = bundle_of(payload(WIFI, Password="{{ secret.office }}", EncryptionType="WPA"), now=clock())
+    publish(bundle, by=None, now=clock())
+    profile = profiles_of(bundle)[Part.WHOLE]
+    for signed in (True, False):
+        for data in (
+            acts.export(profile, actor=None, now=clock(), signed=signed),
+            acts.export_draft(bundle, Part.WHOLE, actor=None, now=clock(), signed=signed),
+        ):
+            content, signer = unwrap_mobileconfig(data)
+            assert (signer is not None) is signed
+            assert content.payloads[0]["Password"] == "{{ secret.office }}"
+            assert content.uuid == profile.uuid
+    assert AuditEvent.objects.filter(action__in=("profile.export", "draft.export")).count() == 4
+    with pytest.raises(PublishError):
+        acts.export_draft(bundle, Part.CAPABILITY, actor=None, now=clock())
+
+
+def original_of(*payloads, uuid="0A1B2C3D-0000-4000-8000-000000000001", now):
+    content = build_mobileconfig(payloads, identifier="com.example.signed", uuid=uuid, display_name="Signed")
+    return publishing.signed(dumps(content), now)
+
+
+def bundle_with(original, *, now) -> Bundle:
+    bundle = bundle_of(payload(WIFI), now=now)
+    bundle.payloads.all().delete()
+    bundle.original = original
+    bundle.save()
+    return bundle
+
+
+def test_a_signed_file_is_delivered_byte_for_byte(clock):
+    original = original_of(payload(WIFI, SSID_STR="{{ user.name }}"), now=clock())
+    bundle = bundle_with(original, now=clock())
+    publish(bundle, by=None, now=clock())
+    profile = profiles_of(bundle)[Part.WHOLE]
+    assert bytes(profile.signed) == original
+    assert (profile.identifier, profile.uuid) == ("com.example.signed", "0A1B2C3D-0000-4000-8000-000000000001")
+    # Nothing is filled in: the signature would break.
+    assert (profile.variables, profile.payload_types) == ([], [WIFI])
+    assert acts.export(profile, actor=None, now=clock()) == original
+
+
+def test_a_signed_file_that_reuses_a_uuid_with_other_content_is_refused(clock):
+    bundle = bundle_with(original_of(payload(WIFI), now=clock()), now=clock())
+    publish(bundle, by=None, now=clock())
+    bundle.refresh_from_db()
+    bundle.original = original_of(payload(VPN), now=clock())
+    bundle.save()
+    with pytest.raises(PublishError, match="PayloadUUID was delivered"):
+        publish(bundle, by=None, now=clock())
+    bundle.original = original_of(payload(VPN), uuid="0A1B2C3D-0000-4000-8000-000000000002", now=clock())
+    bundle.save()
+    assert publish(bundle, by=None, now=clock()).number == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_who_publish_at_once_make_numbers_of_their_own(signing, clock):
+    bundle = bundle_of(payload(WIFI), now=clock())
+    now = clock()
+    at_once(*[lambda: publish(bundle, by=None, now=now)] * 3)
+    assert list(bundle.revisions.values_list("number", flat=True)) == [3, 2, 1]
+    bundle.refresh_from_db()
+    assert bundle.current_revision.number == 3
