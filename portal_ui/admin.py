@@ -118,6 +118,7 @@ class PortalAdmin(ModelAdmin):
 
 
 ROW_ACTION = "row_action"
+_KEY_DIGITS = 18
 
 
 def _choose_row(request: HttpRequest) -> None:
@@ -125,7 +126,8 @@ def _choose_row(request: HttpRequest) -> None:
     chosen = request.POST.copy()
     name, _, pk = str(chosen.pop(ROW_ACTION)[-1]).partition(":")
     chosen["action"], chosen["select_across"] = name, "0"
-    chosen.setlist(ACTION_CHECKBOX_NAME, [pk])
+    # Anything but a key chooses nothing, which Django then says; more digits than a key has would not fit the database.
+    chosen.setlist(ACTION_CHECKBOX_NAME, [pk] if pk.isdecimal() and len(pk) <= _KEY_DIGITS else [])
     request.POST = chosen  # type: ignore[assignment]  # as the request's own property does
 
 

@@ -1,4 +1,4 @@
-"""Search over everything a person may see: pages, devices, bundles. The palette asks for JSON, people without scripts get a page.
+"""Search over what a person may see: pages, bundles, devices, payload keys. The palette asks for JSON, people without scripts get a page.
 
 Fixed number of statements, each limited; what somebody has no right to look at is not searched.
 """
@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
 from devices.models import Device
+from mdmportal.pages import key_search
 from mdmportal.pages.navigation import GROUPS, Entry, allowed
 from profiles.models import Bundle
 
@@ -60,12 +61,17 @@ def _words(request: HttpRequest) -> str:
 
 
 def find(request: HttpRequest, words: str, *, limit: int) -> list[Found]:
-    """The first `limit` things that match; without words, the pages."""
+    """The first `limit` things that match; without words, the pages. No kind takes all the room of the others."""
     if not words:
         return list(islice(_pages(request, ""), limit))
-    return list(
-        islice(chain(_pages(request, words), _devices(request, words, limit), _bundles(request, words, limit)), limit)
+    share = max(limit // 2, 1)
+    kinds = (
+        _pages(request, words),
+        _bundles(request, words, share),
+        _devices(request, words, share),
+        _keys(request, words, share),
     )
+    return list(islice(chain(*kinds), limit))
 
 
 def _pages(request: HttpRequest, words: str) -> Iterator[Found]:
@@ -89,3 +95,15 @@ def _bundles(request: HttpRequest, words: str, limit: int) -> Iterator[Found]:
         return
     for pk, name in Bundle.objects.filter(name__icontains=words).order_by("name").values_list("pk", "name")[:limit]:
         yield Found(name, "Bundle", reverse("admin:profiles_bundle_change", args=[pk]))
+
+
+def _keys(request: HttpRequest, words: str, limit: int) -> Iterator[Found]:
+    if not request.user.has_perm("profiles.view_bundle"):
+        return
+    for used in key_search.find(words, limit=limit):
+        kind = f"Key of {used.named.payload}" if used.named.is_key else "Payload"
+        if used.bundle is None:
+            yield Found(used.named.label, f"{kind}, in no bundle yet", reverse("admin:profiles_bundle_changelist"))
+        else:
+            pk, name = used.bundle
+            yield Found(used.named.label, f"{kind}, in {name}", reverse("admin:profiles_bundle_change", args=[pk]))
