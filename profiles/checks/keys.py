@@ -38,15 +38,13 @@ def subject(item: Item, path: Sequence[str | int], catalogue: Catalogue) -> str:
 
 
 def _schema(item: Item, catalogue: Catalogue) -> Iterator[tuple[Severity, Problem]]:
-    """What Apple's schema does not allow; milder where the device does not look at the key at all."""
+    """What Apple's schema does not allow. A required key may be missing where the device does not look for it."""
     if item.facts is None:
         return
     shown = overlay.visible(item.variant, item.content, catalogue=catalogue)
     for problem in check_payload(item.facts, item.content):
-        if not shown.hides(problem.path):
+        if problem.sentence != _REQUIRED or not shown.hides(problem.path):
             yield Severity.ERROR, problem
-        elif problem.sentence != _REQUIRED:
-            yield Severity.WARNING, problem
 
 
 def _unknown_keys(item: Item) -> Iterator[Finding]:
