@@ -6,7 +6,7 @@ comes from content or schema goes through `escape`. Every control has an id, a l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
@@ -68,11 +68,10 @@ class StoredSecret:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What controls need to know of the world: other payloads, secrets, and where to keep a value meanwhile."""
+    """What controls need to know of the world: other payloads, and stored secrets."""
 
     references: Sequence[Reference]
     secrets: Mapping[str, StoredSecret]
-    hold: Callable[[bytes, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def scalar(node: Scalar, control: Control, around: Around) -> str:
     return _input(node, control) + whole + _explicit(node, control)
 
 
-def data(node: Data, control: Control, around: Around) -> str:
+def data(node: Data, control: Control) -> str:
     """Bytes: what is there, a file to replace it, and small ones as text."""
     upload = f'<input type="file" {control.other("~f", "file")}>'
     if node.value is None:
@@ -124,13 +123,12 @@ def data(node: Data, control: Control, around: Around) -> str:
         return (
             f'<textarea {control.head} rows="{_rows(node.text)}" spellcheck="false">\n{escape(node.text)}</textarea>'
             f'<span class="f-row"><select {control.other("~t", "read as")}>{encodings}</select>{upload}</span>'
-            f"{_explicit(node, control)}"
+            f"{_explicit(node, control)}{_lost(node)}"
         )
     kept = _hidden(f"{control.name}~s", node.digest)
     note = ""
     if node.file_name or node.token:
-        token = node.token or around.hold(node.value, node.file_name)
-        kept = _hidden(f"{control.name}~h", token) + _hidden(f"{control.name}~fn", node.file_name)
+        kept = _hidden(f"{control.name}~h", node.token) + _hidden(f"{control.name}~fn", node.file_name)
         note = f"{escape(node.file_name)}, not saved yet: "
     size = f'<p class="f-file">{note}{filesizeformat(len(node.value))}, SHA-256 <code>{node.digest}</code></p>'
     # The label of the key belongs to the file input here: there is nothing else to fill in.
@@ -146,7 +144,6 @@ def secret(node: Secret, control: Control, around: Around) -> str:
     choices = {"": "not set"}
     choice = node.choice
     if node.typed is not None:
-        choice = choice if choice.startswith("held:") else f"held:{around.hold(node.typed, '')}"
         choices[choice] = f"{_length(node.typed)}, not saved yet"
     elif node.literal is not None and choice.startswith("at:"):
         choices[choice] = _literal(node.literal)
@@ -158,7 +155,7 @@ def secret(node: Secret, control: Control, around: Around) -> str:
     return (
         f'<span class="f-row"><select {control.other("~s", "which secret")}>{options(choices, choice)}</select>'
         f'<input type="password" {control.head} autocomplete="new-password" spellcheck="false"'
-        f' placeholder="type a new one">{file}</span>'
+        f' placeholder="type a new one">{file}</span>{_lost(node)}'
     )
 
 
@@ -194,8 +191,14 @@ def _select(control: Control, choices: Mapping[str, str], chosen: str, *, watche
         # Kept and shown: what is wrong with it is said beside it.
         title = chosen if has_variable(chosen) else f"{chosen} (not in Apple's list)"
         choices = {**choices, chosen: title}
-    mark = " data-refresh" if watched else ""
-    return f"<select {control.head}{mark}>{options(choices, chosen)}</select>"
+    if not watched:
+        return f"<select {control.head}>{options(choices, chosen)}</select>"
+    # Other keys come and go with it: forms.js asks at once and hides the button.
+    ask = f'Update<span class="visually-hidden"> the form for {escape(control.label)}</span>'
+    return (
+        f'<span class="f-row"><select {control.head} data-refresh>{options(choices, chosen)}</select>'
+        f'<button class="f-button" name="_op" value="refresh">{ask}</button></span>'
+    )
 
 
 def _switch(shape: Shape) -> Mapping[str, str]:
@@ -244,6 +247,10 @@ def _explicit(node: Scalar | Data, control: Control) -> str:
         f'<label class="f-check"><input type="checkbox" name="{escape(control.name)}~e" value="1" checked>'
         f" Set, but empty</label>"
     )
+
+
+def _lost(node: Data | Secret) -> str:
+    return f'<p class="f-note">What was given here {escape(node.problem)}</p>' if node.problem else ""
 
 
 def _picker(node: Scalar, control: Control, around: Around) -> str:

@@ -20,6 +20,7 @@ from profiles import overlay
 from profiles.errors import SecretError
 from profiles.forms import operations
 from profiles.forms.controls import Around, Reference, StoredSecret, options
+from profiles.forms.keeping import keep
 from profiles.forms.nodes import count_set
 from profiles.forms.posted import Posted
 from profiles.forms.reading import root_of
@@ -64,7 +65,8 @@ class SchemaForm:
         self._data = data
         self._secret_name = secret_name
         self._reserved = reserved
-        self._around = Around(references, {found.name: found for found in secrets}, hold)
+        self._hold = hold
+        self._around = Around(references, {found.name: found for found in secrets})
         self._judge = False
         stored = content or {}
         if data is None:
@@ -115,12 +117,11 @@ class SchemaForm:
 
     def render(self) -> SafeString:
         """The HTML of the whole tree, for a <form method="post" enctype="multipart/form-data">."""
+        problems = self._written.problems if self._judge else ()
+        hidden = hidden_paths(self._root, self._written.content)
+        keep(self._root, self._hold)
         shown = search(self._shape.children, text=self._asked("f-find"), platform=self._asked("f-os"))
-        renderer = Renderer(
-            self._written.problems if self._judge else (),
-            hidden=hidden_paths(self._root, self._written.content),
-            around=self._around,
-        )
+        renderer = Renderer(problems, hidden=hidden, around=self._around)
         groups = [(group.title, group.keys) for group in overlay.of(self._shape.words.variant).groups]
         inside = renderer.root(self._root, groups=grouped(self._shape.children, groups), shown=shown)
         only = " f-only-set" if self._asked("f-set") else ""

@@ -231,7 +231,7 @@ def _control(node: Node, control: Control, around: Around) -> str:
         case Scalar():
             return controls.scalar(node, control, around)
         case Data():
-            return controls.data(node, control, around)
+            return controls.data(node, control)
         case Secret():
             return controls.secret(node, control, around)
         case AnyValue():

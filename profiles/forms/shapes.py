@@ -96,8 +96,9 @@ class Shape:
 
     @cached_property
     def choices(self) -> Mapping[str, str]:
-        """The text of each value that Apple lists, and its title; empty where anything goes."""
-        values = self.facts.values
+        """The text of each value that Apple lists, and its title; empty where anything goes, also beside a range."""
+        is_all = self.facts.minimum is None and self.facts.maximum is None
+        values = self.facts.values if is_all else ()
         titles = overlay.value_titles(self.words.variant, self.schema_path, values)
         return MappingProxyType({
             text_of(float(value) if self.type == "real" else value): titles[value] for value in values
@@ -160,7 +161,7 @@ class Shape:
             *(key.name for key in inside),
             *(s.name for k in inside for s in k.subkeys),
         ]
-        return " ".join(names).lower()
+        return " ".join(dict.fromkeys(" ".join(names).lower().split()))
 
     def _below(self, key: KeyFacts) -> Shape:
         path = f"{self.schema_path}.{key.name}" if self.schema_path else key.name

@@ -138,17 +138,24 @@ def _array(
 def _limits(value: PlistValue, key: KeyFacts) -> Iterator[str]:
     if isinstance(value, str) and has_variable(value):
         return
-    if key.values and not any(
-        value == known and isinstance(value, bool) == isinstance(known, bool) for known in key.values
-    ):
+    low, high = key.minimum, key.maximum
+    bounded = low is not None or high is not None
+    if key.values:
+        listed = any(value == known and isinstance(value, bool) == isinstance(known, bool) for known in key.values)
+        # A few keys list a value beside their range: 0 for "never", or 1 to 180 minutes.
+        if listed or (bounded and _in_range(value, low, high)):
+            return
         named = ", ".join(str(known) for known in key.values[:_MOST_NAMED])
-        yield f"must be one of {named}{' …' if len(key.values) > _MOST_NAMED else ''}."
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        low, high = key.minimum, key.maximum
-        if (low is not None and value < low) or (high is not None and value > high):
-            yield _range(low, high)
+        also = f", or {_range(low, high).removeprefix('must ').removesuffix('.')}" if bounded else ""
+        yield f"must be one of {named}{' …' if len(key.values) > _MOST_NAMED else ''}{also}."
+    elif isinstance(value, int | float) and not isinstance(value, bool) and not _in_range(value, low, high):
+        yield _range(low, high)
     if isinstance(value, str) and key.pattern and re.fullmatch(key.pattern, value) is None:
         yield f"must match the pattern {key.pattern}."
+
+
+def _in_range(value: PlistValue, low: float | None, high: float | None) -> bool:
+    return isinstance(value, int | float) and (low is None or value >= low) and (high is None or value <= high)
 
 
 def _range(low: float | None, high: float | None) -> str:
