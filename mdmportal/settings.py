@@ -177,9 +177,10 @@ STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "portal_ui.static_files.HashedStaticFiles"},
 }
-WHITENOISE_USE_FINDERS = True
+# `up` collects and compresses them before its processes start; until then they come from the packages as they are.
+WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").is_file()
 # Uploads may hold secrets: they stay in the data folder, which is ours alone (made by first_start).
 FILE_UPLOAD_TEMP_DIR = str(DATA_DIR / "tmp")
 # A payload form with everything set: TCC alone has 700 controls.

@@ -53,6 +53,11 @@ def prepare_database(now: datetime) -> None:
     ensure_all_group(now)
 
 
+def collect_static_files() -> None:
+    """Compressed, and under names that browsers may keep; anew at each start, for the code may be a newer one."""
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """Two machines that start together must not both migrate; SQLite's file belongs to one machine."""

@@ -27,6 +27,7 @@ class Command(BaseCommand):
                 start.refuse_demo_data(settings.DATA_DIR)
             start.occupy(settings.DATA_DIR)
             start.prepare_database(now)
+            start.collect_static_files()
         except (start.StartError, EncryptionError) as error:
             raise CommandError(str(error)) from error
         if settings.PORTAL_TLS and not settings.PORTAL_TLS_CERT:
