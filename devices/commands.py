@@ -45,16 +45,16 @@ class CommandSpec:
     uuid: str = field(default_factory=new_uuid)
 
 
-def enqueue(specs: Sequence[CommandSpec], now: datetime) -> list[Command]:
+def enqueue(specs: Sequence[CommandSpec], now: datetime, *, wake: bool = True) -> list[Command]:
     """Queue commands and push their devices on commit; a fixed number of statements per 500.
 
-    Left out, so look at the `uuid` of what is returned: specs for channels that are not enrolled, and a second open
+    Without `wake` a device gets them when it connects for another reason. Left out, so look at the `uuid` of what is returned: specs for channels that are not enrolled, and a second open
     EraseDevice or DeviceLock.
     """
     queued: list[Command] = []
     with transaction.atomic():
         for start in range(0, len(specs), _BATCH):
-            queued += _enqueue_batch(specs[start : start + _BATCH], now)
+            queued += _enqueue_batch(specs[start : start + _BATCH], now, wake=wake)
     return queued
 
 
@@ -122,7 +122,7 @@ def params_of(command: Command) -> dict[str, PlistValue]:
     return loads_dict(bytes(command.params)) if command.params else {}
 
 
-def _enqueue_batch(specs: Sequence[CommandSpec], now: datetime) -> list[Command]:
+def _enqueue_batch(specs: Sequence[CommandSpec], now: datetime, *, wake: bool) -> list[Command]:
     enrolled = _lock_enrolled([spec.enrollment_id for spec in specs])
     taken = _open_alone(specs)
     commands = []
@@ -134,7 +134,8 @@ def _enqueue_batch(specs: Sequence[CommandSpec], now: datetime) -> list[Command]
             taken.add(alone)
         commands.append(_command(spec, now))
     Command.objects.bulk_create(commands, batch_size=_BATCH)
-    push_soon(sorted({command.enrollment_id for command in commands}), now)
+    if wake:
+        push_soon(sorted({command.enrollment_id for command in commands}), now)
     return commands
 
 

@@ -105,6 +105,38 @@ def prove(row: Delivery, *, at: datetime, now: datetime) -> None:
     move(row, LadderState.INSTALLED, now=now)
 
 
+def compare(
+    row: Delivery, *, is_listed: bool, is_there: bool, asked_at: datetime, reported_at: datetime, now: datetime
+) -> bool:
+    """Move a row by the device's own list; True when the list was asked for too early to tell.
+
+    `is_listed`: exactly what is wanted stands in it; `is_there`: anything does that its removal should have taken.
+    """
+    if row.removed_at is not None and asked_at < row.removed_at:
+        # Devices deliver cached answers late: this list is older than the removal.
+        return row.state == LadderState.REMOVING
+    if row.state == LadderState.REMOVING:
+        if row.removed_at is not None and not is_there:
+            finish_removal(row, at=row.removed_at, now=now)
+        elif row.removed_at is not None:
+            row.removed_at = None
+            fail_for_now(row, "The device still lists it after its removal", now=now)
+        return False
+    if is_listed:
+        if row.wanted:
+            prove(row, at=reported_at, now=now)
+        elif row.state == LadderState.REMOVED:
+            acknowledge(row, at=reported_at, now=now)
+        return False
+    if not row.wanted or row.state not in {LadderState.ACKNOWLEDGED, LadderState.INSTALLED}:
+        return False
+    known = [moment for moment in (row.acknowledged_at, row.proved_at) if moment is not None]
+    if known and asked_at < max(known):
+        return row.state == LadderState.ACKNOWLEDGED
+    drift(row, now=now)
+    return False
+
+
 def drift(row: Delivery, *, now: datetime) -> None:
     """A list asked for after the acknowledgement does not hold what we want."""
     row.proved_at = None

@@ -111,7 +111,14 @@ def on_profile_list(enrollment: Enrollment, now: datetime) -> None:
     ask_again = False
     for row in rows:
         uuids = listed.get(row.profile.identifier, set())
-        inconclusive = _compare(row, uuids, asked_at=inventory.asked_at, reported_at=inventory.reported_at, now=now)
+        inconclusive = ladder.compare(
+            row,
+            is_listed=row.payload_uuid.upper() in uuids,
+            is_there=bool(uuids),
+            asked_at=inventory.asked_at,
+            reported_at=inventory.reported_at,
+            now=now,
+        )
         ask_again = ask_again or inconclusive
     changed = [row for row in rows if snapshot(row) != before[row.pk]]
     _cancel_needless(changed, now)
@@ -166,35 +173,6 @@ def _refresh_counters(device_ids: Sequence[int]) -> None:
         if before != tuple(getattr(device, name) for name in _COUNTERS):
             changed.append(device)
     Device.objects.bulk_update(changed, _COUNTERS)
-
-
-def _compare(
-    row: Installation, uuids: Collection[str], *, asked_at: datetime, reported_at: datetime, now: datetime
-) -> bool:
-    """Move one row by what the list says of its identifier; True when the list was asked for too early to tell."""
-    if row.removed_at is not None and asked_at < row.removed_at:
-        # Devices deliver cached answers late: this list is older than the removal.
-        return row.state == LadderState.REMOVING
-    if row.state == LadderState.REMOVING:
-        if row.removed_at is not None and not uuids:
-            ladder.finish_removal(row, at=row.removed_at, now=now)
-        elif row.removed_at is not None:
-            row.removed_at = None
-            ladder.fail_for_now(row, "The device still lists it after its removal", now=now)
-        return False
-    if row.payload_uuid.upper() in uuids:
-        if row.wanted:
-            ladder.prove(row, at=reported_at, now=now)
-        elif row.state == LadderState.REMOVED:
-            ladder.acknowledge(row, at=reported_at, now=now)
-        return False
-    if not row.wanted or row.state not in {LadderState.ACKNOWLEDGED, LadderState.INSTALLED}:
-        return False
-    known = [moment for moment in (row.acknowledged_at, row.proved_at) if moment is not None]
-    if known and asked_at < max(known):
-        return row.state == LadderState.ACKNOWLEDGED
-    ladder.drift(row, now=now)
-    return False
 
 
 def _cancel_needless(rows: Iterable[Installation], now: datetime) -> None:

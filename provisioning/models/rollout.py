@@ -15,6 +15,8 @@ class ProvisioningInstallation(Delivery):
 
     lineage = models.ForeignKey(Lineage, on_delete=models.CASCADE, related_name="installations")
     profile = models.ForeignKey(ProvisioningProfile, on_delete=models.PROTECT, related_name="installations")
+    # In which wave of its renewal the device is woken for it; 0: at once.
+    wave = models.PositiveIntegerField(default=0)
 
     objects = ProvisioningInstallationQuerySet.as_manager()
 
