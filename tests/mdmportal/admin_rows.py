@@ -117,9 +117,10 @@ def _bundle(rows, now):
         payload_identifier="p.1", payload_uuid="U-1", content=dumps(content),
     )  # fmt: skip
     rows.revision = Revision.objects.create(bundle=bundle, number=1, delivery_rule="together", published_at=now)
+    profile = {"PayloadType": "Configuration", "PayloadIdentifier": "mdmportal.bundle.x", "PayloadContent": [content]}
     rows.profile = Profile.objects.create(
         revision=rows.revision, part="whole", identifier="mdmportal.bundle.x", uuid="U-2", display_name=HOSTILE,
-        payload_types=[HOSTILE], content=SECRET_BYTES, signed=SECRET_BYTES,
+        payload_types=[HOSTILE], content=dumps(profile), signed=SECRET_BYTES,
     )  # fmt: skip
     rows.secret = Secret.objects.create(
         name="wifi", value=SECRET_BYTES, length=13, note=HOSTILE, created_at=now, changed_at=now

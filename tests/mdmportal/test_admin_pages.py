@@ -133,7 +133,8 @@ def test_the_pages_of_several_apps_open(root, rows):
             response = root.get(page)
         assert response.status_code == 200, page
         assert_harmless(response)
-        assert len(queries) <= 20, page
+        # Publishing looks at the draft, what was published, and everybody who gets or loses it.
+        assert len(queries) <= (30 if page.endswith("/publish/") else 20), page
 
 
 def test_a_reader_sees_every_fact_and_no_secret(looker, rows):
