@@ -29,8 +29,8 @@ def badges_of_payload(platforms: Mapping[str, PlatformFacts]) -> tuple[str, ...]
 def _system(name: str, facts: PlatformFacts) -> str:
     text = f"{name} {facts.introduced}+"
     if facts.removed:
-        return f"{text}, removed in {facts.removed}"
-    return f"{text}, deprecated in {facts.deprecated}" if facts.deprecated else text
+        return f"{text} (removed in {facts.removed})"
+    return f"{text} (deprecated in {facts.deprecated})" if facts.deprecated else text
 
 
 def _where(

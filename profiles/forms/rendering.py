@@ -17,7 +17,7 @@ from profiles.forms.nodes import AnyValue, Array, Data, Dictionary, Fragment, No
 from profiles.forms.posted import ROOT
 from profiles.forms.shapes import Shape
 from profiles.forms.writing import OTHER_KEYS, Path
-from protocol.schema import Problem
+from protocol.schema import PLATFORMS, Problem
 
 __all__ = ["Renderer", "grouped", "search"]
 
@@ -248,8 +248,19 @@ def _label(shape: Shape, ident: str) -> str:
     words = escape(shape.label)
     named = f'<label for="{escape(ident)}">{words}</label>' if ident else f'<span class="f-label">{words}</span>'
     required = ' <span class="f-required">required</span>' if shape.facts.required else ""
-    tags = "".join(f' <span class="portal-tag">{escape(tag)}</span>' for tag in badges(shape.facts))
-    return f"{named}{required} <code>{escape(shape.name)}</code>{tags}"
+    return f"{named}{required} <code>{escape(shape.name)}</code>{_marks(shape)}"
+
+
+def _marks(shape: Shape) -> str:
+    """Systems in one quiet line; what a device must be stands out."""
+    found = badges(shape.facts)
+    if not found:
+        return ""
+    systems = ", ".join(escape(mark) for mark in found if mark.partition(" ")[0] in PLATFORMS)
+    demands = "".join(
+        f' <span class="portal-tag">{escape(mark)}</span>' for mark in found if mark.partition(" ")[0] not in PLATFORMS
+    )
+    return f'<span class="f-marks">{systems}{demands}</span>'
 
 
 def _help(shape: Shape, ident: str) -> str:
