@@ -8,7 +8,9 @@ from django.db.models import QuerySet
 from profiles import drafts
 from profiles.drafts import Content, Draft, DraftPayload
 from profiles.importing import default_role
+from profiles.keytable import Leaf, leaves
 from profiles.models import Bundle, Part, Profile, Revision, Role
+from protocol.errors import PlistError
 from protocol.plist import PlistValue, loads_dict
 from protocol.schema import Catalogue, packaged
 
@@ -31,6 +33,18 @@ def draft_of(revision: Revision, *, catalogue: Catalogue | None = None) -> Draft
         for content in _payloads(whole)
     ]
     return Draft({**_settings(revision), **_texts(contents)}, tuple(payloads))
+
+
+def tables_of(profile: Profile, *, catalogue: Catalogue) -> list[tuple[str, str, list[Leaf]]]:
+    """Name, type and keys of each payload of a published profile, secrets masked; empty when it cannot be read."""
+    try:
+        payloads = [_payload(profile, content, catalogue) for content in _payloads(loads_dict(bytes(profile.content)))]
+    except PlistError:
+        return []
+    return [
+        (payload.name, payload.payload_type, list(leaves(payload.variant, payload.content, catalogue=catalogue)))
+        for payload in payloads
+    ]
 
 
 def _settings(revision: Revision) -> dict[str, str | int | bool]:

@@ -23,16 +23,22 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from devices.acts import full_name
 from operations.audited import AuditedAdmin
-from operations.confirmation import ask
 from portal_ui.admin import moment
 from profiles import acts, editing
-from profiles.admin import assign_page, catalogue_page, composer, merge_page, payload_page, preview_page
+from profiles.admin import (
+    assign_page,
+    catalogue_page,
+    composer,
+    merge_page,
+    payload_page,
+    preview_page,
+    publish_page,
+    revisions_page,
+)
 from profiles.admin.frame import get_bundle, render
-from profiles.errors import ImportRefused, PublishError
+from profiles.errors import ImportRefused
 from profiles.models import Bundle, DeliveryRule, Role, Scope
-from profiles.scope import devices_in_scope
 from profiles.standing import Standing, standings
 from profiles.starters import STARTERS
 from protocol.errors import MobileconfigError
@@ -150,7 +156,11 @@ class BundleAdmin(AuditedAdmin):
             page("<int:pk>/assign/", assign_page.assign_page, "assign"),
             page("<int:pk>/check/", composer.check_page, "check"),
             page("<int:pk>/import/", import_page, "import"),
-            page("<int:pk>/publish/", publish_page, "publish"),
+            page("<int:pk>/publish/", publish_page.publish_page, "publish"),
+            page("<int:pk>/revisions/", revisions_page.revisions_page, "revisions"),
+            page("<int:pk>/compare/", revisions_page.compare_page, "compare"),
+            page("<int:pk>/restore/<int:number>/", revisions_page.restore_page, "restore"),
+            page("<int:pk>/export/", revisions_page.export, "export", post_only=True),
             page("<int:pk>/merge/", merge_page.merge_page, "merge", post_only=True),
             page("<int:pk>/preview/", preview_page.preview_page, "preview"),
             page("<int:pk>/duplicate/", duplicate_page, "duplicate"),
@@ -267,28 +277,3 @@ def import_page(model_admin: BundleAdmin, request: HttpRequest, pk: int) -> Http
         model_admin, request, "bundle_form.html", bundle=bundle, title="Import .mobileconfig",
         status=400 if form.errors else 200, form=form, sentence=sentence, method="post",
     )  # fmt: skip
-
-
-def publish_page(model_admin: BundleAdmin, request: HttpRequest, pk: int) -> HttpResponse:
-    """GET says what publishing does, POST does it."""
-    bundle = get_bundle(model_admin, request, pk)
-    number = (bundle.revisions.values_list("number", flat=True).order_by("-number").first() or 0) + 1
-    devices = devices_in_scope(bundle)
-    sentence = (
-        f"The draft with its {bundle.payloads.count()} payloads becomes version {number} and goes to the "
-        f"{devices.count()} enrolled devices it is assigned to. A part whose content is unchanged is not sent again."
-    )
-    title = f"Publish {bundle} v{number}"
-    answer = ask(
-        model_admin, request, queryset=devices, action="publish", title=title, sentence=sentence, describe=full_name
-    )
-    if isinstance(answer, HttpResponse):
-        return answer
-    try:
-        revision = acts.publish(bundle, reason=answer.reason, actor=request.user, now=timezone.now())
-    except PublishError as error:
-        for problem in error.problems:
-            messages.error(request, problem)
-    else:
-        messages.success(request, f"{revision} is published.")
-    return redirect("admin:profiles_bundle_change", pk)

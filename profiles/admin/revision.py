@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from portal_ui.admin import ReadOnlyAdmin, ReadOnlyInline, moment_column
-from profiles import acts
+from profiles import acts, catalogue, revisions
 from profiles.models import Profile, Revision
 
 
@@ -60,5 +60,8 @@ class ProfileAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, object], *args: object, **kwargs: object
     ) -> HttpResponse:
         context["may_download"] = request.user.has_perm("profiles.change_bundle")
+        profile = kwargs.get("obj")
+        if context["may_download"] and isinstance(profile, Profile):
+            context["payloads"] = revisions.tables_of(profile, catalogue=catalogue.current())
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer

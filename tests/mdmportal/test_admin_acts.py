@@ -14,6 +14,7 @@ from django.urls import reverse
 from devices.models import BulkCommand, Command, CommandState, DeviceGroup, Enrollment, Identity, Invitation, Membership
 from operations.models import AuditEvent, Operation
 from profiles.models import Assignment, Bundle, Installation, Payload, Revision
+from protocol.plist import dumps
 from tests.mdmportal.admin_rows import SECRET_BYTES, administrator, furnish, reader
 from tests.published import published
 
@@ -312,23 +313,30 @@ def test_taking_an_assignment_back_asks(root, rows):
     assert events("bundle.unassign")
 
 
+def looked_at(rows, count):
+    """The answer of the publish page as it was shown."""
+    rows.bundle.refresh_from_db()
+    return confirmed(count, draft_version=str(rows.bundle.draft_version))
+
+
 def test_publishing_says_the_number_and_the_reach_and_asks(root, rows):
+    Payload.objects.update(payload_type="com.apple.mobiledevice.passwordpolicy", content=dumps({"minLength": 6}))
     page = reverse("admin:profiles_bundle_publish", args=[rows.bundle.pk])
     response = root.get(page)
-    assert b"becomes version 2 and goes to the 1 enrolled devices" in response.content
-    assert root.post(page, confirmed(2)).status_code == 400
+    assert b"Publish v2 to 1 device" in response.content
+    assert root.post(page, looked_at(rows, 2)).status_code == 400
     assert Revision.objects.count() == 1
-    assert root.post(page, confirmed(1)).status_code == 302
+    assert root.post(page, looked_at(rows, 1)).status_code == 302
     rows.bundle.refresh_from_db()
     assert rows.bundle.current_revision.number == 2
     [event] = events("bundle.publish")
-    assert event.details == {"revision": 2}
+    assert event.details["revision"] == 2
 
 
 def test_publishing_what_no_device_takes_tells_why(root, rows):
     Payload.objects.all().delete()
     page = reverse("admin:profiles_bundle_publish", args=[rows.bundle.pk])
-    response = root.post(page, confirmed(1), follow=True)
+    response = root.post(page, looked_at(rows, 1), follow=True)
     assert b"The bundle is empty" in response.content
     assert Revision.objects.count() == 1
     assert not events("bundle.publish")
