@@ -1,7 +1,8 @@
-"""Bringing the payloads of a .mobileconfig into a bundle's draft.
+"""Writing the rows of a .mobileconfig that comes into a bundle: its payloads, or the signed file itself.
 
 Identifiers and inner PayloadUUIDs stay what they were when a payload comes again, so that devices update it in
-place (Apple's CommonPayloadKeys). Reading and judging the file is `protocol.mobileconfig`; nothing is published here.
+place (Apple's CommonPayloadKeys). Reading the file is `protocol.mobileconfig`, what it brings `profiles.inspecting`,
+the whole act `profiles.composing`; nothing is published here.
 """
 
 import hashlib
@@ -12,9 +13,10 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.text import slugify
 
+from profiles import catalogue
 from profiles.errors import ImportRefused
-from profiles.models import Bundle, DeliveryRule, Payload, Role
-from protocol.mobileconfig import Mobileconfig
+from profiles.models import Bundle, DeliveryRule, Payload, Profile, Role
+from protocol.mobileconfig import Mobileconfig, ReadFile
 from protocol.plist import PlistValue, dumps
 
 REQUIREMENT_TYPES = frozenset({
@@ -31,7 +33,7 @@ CAPABILITY_PREFIXES = (
     "com.apple.relay.", "com.apple.google-oauth", "com.apple.subscribedcalendar.",
 )  # fmt: skip
 # The enrollment itself: a second copy would replace or break the device's MDM profile.
-_REFUSED_TYPES = frozenset({"com.apple.mdm"})
+ENROLLMENT_TYPES = frozenset({"com.apple.mdm"})
 
 
 def default_role(payload_type: str) -> Role:
@@ -59,11 +61,13 @@ def import_payloads(bundle: Bundle, mobileconfig: Mobileconfig, role: str | None
     A payload whose PayloadIdentifier the bundle already has replaces it: it keeps its place and PayloadUUID, and
     what refers to it inside the file follows. Raises ImportRefused, and then nothing is changed.
     """
-    refused = sorted(_REFUSED_TYPES.intersection(mobileconfig.payload_types))
+    refused = sorted(ENROLLMENT_TYPES.intersection(mobileconfig.payload_types))
     if refused:
         raise ImportRefused(f"The file holds an enrollment ({refused[0]}). Devices get that by an invitation only.")
     # Locked so that two imports into one bundle do not both add the same payload.
-    Bundle.objects.select_for_update().get(pk=bundle.pk)
+    if Bundle.objects.select_for_update().get(pk=bundle.pk).original:
+        raise ImportRefused("Devices get this bundle's file byte for byte; it takes no further payloads.")
+    known_types = catalogue.current()
     known = {payload.payload_identifier: payload for payload in bundle.payloads.all()}
     kept_uuids = {
         str(content["PayloadUUID"]): known[str(content["PayloadIdentifier"])].payload_uuid
@@ -76,9 +80,51 @@ def import_payloads(bundle: Bundle, mobileconfig: Mobileconfig, role: str | None
         old = known.get(str(content["PayloadIdentifier"]))
         payload = old or Payload(bundle=bundle, position=number)
         _fill(payload, {key: _renamed(value, kept_uuids) for key, value in content.items()}, role=role)
+        facts = known_types.match(payload.payload_type, content)
+        payload.variant = facts.variant if facts else ""
         payload.save()
         imported.append(payload)
     return imported
+
+
+@transaction.atomic
+def set_original(bundle: Bundle, read: ReadFile) -> None:
+    """Let the bundle deliver this signed file byte for byte. Raises ImportRefused, and then nothing is changed.
+
+    Refused: a bundle with payloads, another profile than the one that was published, and names that another
+    bundle's profile or another content had.
+    """
+    bundle_now = Bundle.objects.select_for_update().get(pk=bundle.pk)
+    if bundle_now.payloads.exists():
+        raise ImportRefused("The bundle has payloads of its own. Import the file as a new bundle.")
+    refuse_used_names(bundle, read.mobileconfig, read.original)
+    bundle.original = read.original
+    bundle.save(update_fields=["original"])
+
+
+def refuse_used_names(bundle: Bundle, mobileconfig: Mobileconfig, signed: bytes) -> None:
+    """Raise ImportRefused where delivering these bytes would confuse devices or proof.
+
+    A device tells profiles apart by PayloadIdentifier and versions of one by PayloadUUID.
+    """
+    for profile in Profile.objects.filter(uuid=mobileconfig.uuid):
+        if bytes(profile.signed) != signed:
+            raise ImportRefused(
+                "Its PayloadUUID was delivered before with other content, so that no device could prove which one it "
+                "has. Give the file a new PayloadUUID and sign it again."
+            )
+    others = Profile.objects.filter(identifier=mobileconfig.identifier).exclude(revision__bundle=bundle)
+    other = others.select_related("revision__bundle").defer("content", "signed").first()
+    if other is not None:
+        raise ImportRefused(
+            f'The bundle "{other.revision.bundle}" delivers a profile with the same PayloadIdentifier: devices would '
+            "replace the one by the other."
+        )
+    own = Profile.objects.filter(revision__bundle=bundle).values_list("identifier", flat=True)
+    if any(name != mobileconfig.identifier for name in own):
+        raise ImportRefused(
+            "The bundle was published as another profile (its PayloadIdentifier differs), which devices would keep."
+        )
 
 
 def _fill(payload: Payload, content: Mapping[str, PlistValue], *, role: str | None) -> None:

@@ -44,6 +44,10 @@ _CERTIFICATE = (
     "certificate",
     "The file is a certificate. Add a certificate payload to a bundle and put the file there.",
 )
+_DAMAGED = (
+    "The file is signed, but its signature is damaged or does not fit its content: somebody or something changed the file"
+    " after it was signed. Ask its author for it again."
+)
 NOT_A_PLIST = (
     "The file is no property list, or only a part of one. A configuration profile is a complete XML or binary property"
     " list."
@@ -124,8 +128,7 @@ def _unreadable_cms(data: bytes, error: SignatureError) -> tuple[str, str]:
         return "bad_signature", f"The file is signed in a way that is not accepted. {error}"
     return _without_content(data) or (
         "bad_signature",
-        "The file is signed, but its signature is damaged or does not fit its content: somebody or something changed "
-        "the file after it was signed. Ask its author for it again.",
+        _DAMAGED,
     )
 
 

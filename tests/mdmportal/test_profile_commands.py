@@ -13,7 +13,7 @@ from operations.models import AuditEvent
 from profiles.models import Assignment, Bundle, DeliveryRule, Payload, Revision, Role
 from protocol.cms import sign_attached
 from tests.profiles.conftest import _authority_facts, signing  # noqa: F401 (fixtures)
-from tests.profiles.fleet import PASSCODE, VPN, WIFI, mobileconfig, payload
+from tests.profiles.fleet import NEEDED, PASSCODE, VPN, WIFI, mobileconfig, payload
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +21,10 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
     """Files that IT staff may have lying around."""
-    contents = {"passcode": mobileconfig(payload(PASSCODE), name="Passcode"), "vpn": mobileconfig(payload(VPN))}
+    contents = {
+        "passcode": mobileconfig(payload(PASSCODE), name="Passcode"),
+        "vpn": mobileconfig(payload(VPN, **NEEDED[VPN])),
+    }
     for name, data in contents.items():
         (tmp_path / f"{name}.mobileconfig").write_bytes(data)
     return {name: str(tmp_path / f"{name}.mobileconfig") for name in contents}
@@ -96,15 +99,46 @@ def test_import_profile_says_what_is_wrong_with_a_file_and_writes_nothing(tmp_pa
     assert nothing_was_written()
 
 
-def test_import_profile_names_who_signed_a_signed_file_and_writes_nothing(tmp_path, signing):  # noqa: F811
+@pytest.fixture
+def signed_file(tmp_path, signing) -> str:  # noqa: F811
     from certificates.authority import signer
 
     certificate, key, chain = signer(datetime(2026, 11, 23, 12, tzinfo=UTC))
     file = tmp_path / "signed.mobileconfig"
     file.write_bytes(sign_attached(mobileconfig(payload(WIFI)), certificate, private_key=key, chain=chain))
-    with pytest.raises(CommandError, match="signed by CN="):
-        call_command("import_profile", str(file))
+    return str(file)
+
+
+def test_import_profile_names_who_signed_a_signed_file(signed_file):
+    answer = run("import_profile", signed_file)
+    assert answer["report"]["form"] == "cms"
+    assert answer["report"]["signer"]["subject"].startswith("CN=")
+    assert answer["report"]["signer"]["trusted"] is False
+    assert Payload.objects.get().payload_type == WIFI
+
+
+def test_import_profile_keeps_a_signed_file_byte_for_byte_when_told_to(signed_file):
+    answer = run("import_profile", signed_file, "--exact", "--name", "As it is")
+    assert bytes(Bundle.objects.get(name=answer["bundle"]).original) == Path(signed_file).read_bytes()
+    assert not Payload.objects.exists()
+
+
+def test_import_profile_refuses_an_unsigned_file_byte_for_byte(files):
+    with pytest.raises(CommandError, match="Only a signed file"):
+        call_command("import_profile", files["vpn"], "--exact")
     assert nothing_was_written()
+
+
+def test_import_profile_only_reports_when_told_to(files):
+    answer = run("import_profile", files["passcode"], "--check")
+    assert (answer["bundle"], answer["report"]["summary"]) == (None, "1 payload, 0 keys known")
+    assert nothing_was_written()
+
+
+def test_import_profile_says_in_words_what_it_did(files):
+    out = StringIO()
+    call_command("import_profile", files["vpn"], stdout=out)
+    assert out.getvalue().splitlines()[:2] == ["Example", "  1 payload, 8 keys known"]
 
 
 def test_import_profile_says_that_a_file_is_not_there(tmp_path):
