@@ -4,8 +4,9 @@ Rendered on the server and complete without JavaScript. No models: what is store
 comes back, is said by the caller.
 """
 
+from profiles.forms.anchors import anchor
 from profiles.forms.controls import Reference, StoredSecret
 from profiles.forms.payload_form import PayloadForm, SchemaForm, build
 from profiles.forms.raw_form import RawForm
 
-__all__ = ["PayloadForm", "RawForm", "Reference", "SchemaForm", "StoredSecret", "build"]
+__all__ = ["PayloadForm", "RawForm", "Reference", "SchemaForm", "StoredSecret", "anchor", "build"]

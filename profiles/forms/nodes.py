@@ -29,6 +29,7 @@ __all__ = [
     "blank",
     "count_set",
     "escape_step",
+    "id_of",
     "is_set",
     "unescape_step",
 ]
@@ -188,6 +189,11 @@ def count_set(node: Node) -> tuple[int, int]:
 def escape_step(step: str) -> str:
     """A key as a part of a field's name, as in a JSON Pointer (RFC 6901)."""
     return step.replace("~", "~0").replace("/", "~1")
+
+
+def id_of(name: str) -> str:
+    """The id of a field's control: ids have no spaces, and lists of ids are divided by them."""
+    return name.replace(" ", "~_")
 
 
 def unescape_step(step: str) -> str:

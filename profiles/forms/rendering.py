@@ -13,7 +13,19 @@ from html import escape
 from profiles.forms import controls
 from profiles.forms.badges import badges
 from profiles.forms.controls import Around, Control
-from profiles.forms.nodes import AnyValue, Array, Data, Dictionary, Fragment, Node, Scalar, Secret, escape_step, is_set
+from profiles.forms.nodes import (
+    AnyValue,
+    Array,
+    Data,
+    Dictionary,
+    Fragment,
+    Node,
+    Scalar,
+    Secret,
+    escape_step,
+    id_of,
+    is_set,
+)
 from profiles.forms.posted import ROOT
 from profiles.forms.shapes import Shape
 from profiles.forms.writing import OTHER_KEYS, Path
@@ -69,7 +81,7 @@ class Renderer:
         marks = f"{top}{' data-set' if is_set(node) or self._has_errors(path) else ''}{'' if shown else ' hidden'}"
         if isinstance(node, Dictionary | Array):
             return self._section(node, name, path, marks=marks, note=note)
-        ident = _id(name)
+        ident = id_of(name)
         control, after = self._labelled(node, name, path, label=node.shape.label)
         return (
             f'<div class="f-key"{marks}><div class="f-name">{_label(node.shape, ident)}</div>'
@@ -77,7 +89,7 @@ class Renderer:
         )
 
     def _section(self, node: Dictionary | Array, name: str, path: Path, *, marks: str, note: str) -> str:
-        shape, ident = node.shape, escape(_id(name))
+        shape, ident = node.shape, escape(id_of(name))
         if not node.present:
             verb = "Add" if isinstance(node, Array) else "Configure"
             errors = self._errors_of(path, ident)
@@ -114,7 +126,7 @@ class Renderer:
         return "".join(parts)
 
     def _unknown(self, node: Dictionary, name: str, path: Path) -> str:
-        ident = escape(_id(name))
+        ident = escape(id_of(name))
         errors = [
             found.removeprefix(OTHER_KEYS) for found in self._errors.get(path, []) if found.startswith(OTHER_KEYS)
         ]
@@ -138,7 +150,7 @@ class Renderer:
         )
 
     def _row(self, key: str, node: Node, name: str, path: Path, *, number: int) -> str:
-        ident, here = escape(_id(name)), (*path, key)
+        ident, here = escape(id_of(name)), (*path, key)
         remove = _button("remove", name, "Remove", f"entry {number + 1}", quiet=True)
         # A row without a name has its problems at the dictionary.
         key_input = (
@@ -178,14 +190,14 @@ class Renderer:
         buttons = f'<div class="f-foot">{up}{down}{remove}</div>'
         if isinstance(node, Dictionary | Array):
             return (
-                f'<fieldset class="f-item" id="{escape(_id(name))}"><legend>{escape(words)}</legend>{kind}'
+                f'<fieldset class="f-item" id="{escape(id_of(name))}"><legend>{escape(words)}</legend>{kind}'
                 f"{self._bare(node, name, path, label=words)}{buttons}</fieldset>"
             )
         return f'<div class="f-item f-flat">{kind}{self._bare(node, name, path, label=words)}{buttons}</div>'
 
     def _bare(self, node: Node, name: str, path: Path, *, label: str) -> str:
         """A value without a key of its own: an item or the value of a row."""
-        ident = escape(_id(name))
+        ident = escape(id_of(name))
         if isinstance(node, Dictionary):
             errors = self._errors_of(path, ident, other_keys=False)
             return errors + (self._inside(node, name, path) if node.present else "")
@@ -198,7 +210,7 @@ class Renderer:
 
     def _labelled(self, node: Node, name: str, path: Path, *, label: str, in_list: bool = False) -> tuple[str, str]:
         """The control of a value, and its help and errors."""
-        ident = _id(name)
+        ident = id_of(name)
         errors = self._errors_of(path, escape(ident))
         text = "" if in_list else _help(node.shape, escape(ident))
         described = [f"{ident}~help"] * bool(text) + [f"{ident}~error"] * bool(errors)
@@ -279,11 +291,6 @@ def _systems(shape: Shape) -> str:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _id(name: str) -> str:
-    """An id for a field's name: ids have no spaces, and lists of ids are divided by them."""
-    return name.replace(" ", "~_")
 
 
 def _button(verb: str, name: str, words: str, about: str, *, quiet: bool = False, instead: bool = False) -> str:

@@ -3,7 +3,7 @@
 import pytest
 from django.http import QueryDict
 
-from profiles.forms import PayloadForm, RawForm, Reference, build
+from profiles.forms import PayloadForm, RawForm, Reference, anchor, build
 from profiles.forms.posted import ROOT
 from protocol.plist import dumps
 from protocol.schema import packaged
@@ -375,6 +375,38 @@ def test_markup_in_values_keys_and_problems_stays_text():
     assert "</textarea><" not in html.replace("</textarea></span>", "").replace("</textarea><span", "").replace(
         "</textarea></details", ""
     ).replace("</textarea><p", "").replace("</textarea></div", "")
+
+
+def test_a_key_that_stands_in_a_row_and_in_the_fragment_is_refused_and_quoted_as_text():
+    sitting = Sitting("com.apple.webcontent-filter", {"VendorConfig": {"line\nend": 1, "<i>": 2}})
+    sitting.type("VendorConfig~u", "<dict><key>&lt;i&gt;</key><true/></dict>").save()
+    assert "also in the list above" in sitting.said["VendorConfig"]
+    assert "“&lt;i&gt;”" in sitting.page.html
+    assert "<i>" not in sitting.page.html
+
+
+def test_a_printed_path_leads_to_the_field_it_names():
+    content = {
+        "UserDefinedName": "x",
+        "VPNType": "IPSec",
+        "IPSec": {"OnDemandEnabled": 1, "OnDemandRules": [{"Action": "Ignore"}]},
+    }
+    ids = Sitting(VPN, content).page.ids
+    keys = CATALOGUE.payloads[VPN].keys
+    assert anchor(keys, "IPSec.OnDemandRules[0].Action") == "p/IPSec/OnDemandRules/0/Action"
+    for where in (
+        "IPSec.OnDemandRules[0].Action",
+        "IPSec.OnDemandRules[0]",
+        "IPSec",
+        "UserDefinedName",
+        "futureKey[3].x",
+        "",
+    ):
+        assert anchor(keys, where) in ids
+    odd = CATALOGUE.payloads["com.apple.MCX(EnergySaver)"]
+    assert anchor(odd.keys, "com.apple.EnergySaver.desktop.ACPower.Disk Sleep Timer") == (
+        "p/com.apple.EnergySaver.desktop.ACPower/Disk~_Sleep~_Timer"
+    )
 
 
 def test_commands_and_declarations_use_the_same_form():
