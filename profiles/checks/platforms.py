@@ -41,7 +41,6 @@ def _complaints(facts: Facts, segments: Sequence[Segment], *, whole: bool) -> It
         (lambda segment, said: said.shared_ipad == "forbidden" and segment.shared, _not_shared),
         (lambda segment, said: segment.is_older(said.introduced), _older),
         (lambda segment, said: segment.has_reached(said.removed), _removed),
-        (lambda segment, said: said.user_enrollment == "required" and not segment.is_user_enrollment, _only_user),
         (lambda segment, said: said.user_enrollment == "ignored" and segment.is_user_enrollment, _ignored),
         (lambda segment, said: said.supervised and segment.supervised is False, _unsupervised),
         (lambda segment, said: segment.has_reached(said.deprecated), _deprecated),
@@ -157,10 +156,6 @@ def _forbidden(_: Facts, hit: Sequence[Segment]) -> str:
 
 def _ignored(_: Facts, hit: Sequence[Segment]) -> str:
     return f"[is|are] ignored in User Enrollment, by which {_devices(hit)} in scope {_are(hit)} enrolled."
-
-
-def _only_user(_: Facts, hit: Sequence[Segment]) -> str:
-    return f"work[s] in User Enrollment only; {_devices(hit)} in scope {_are(hit)} enrolled otherwise."
 
 
 def _not_shared(_: Facts, hit: Sequence[Segment]) -> str:

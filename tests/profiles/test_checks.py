@@ -105,7 +105,17 @@ def test_variables_that_do_not_exist_and_secrets_that_nobody_stored_are_errors(n
 
 
 def test_errors_stand_before_warnings_and_notes(now: datetime) -> None:
-    bundle = bundle_of(passcode(forcePIN=False, brandNewKey=1, pinHistory=99), now=now)
+    passcode_again = {**passcode(pinHistory=99), "PayloadIdentifier": "com.example.again", "PayloadUUID": "AGAIN"}
+    bundle = bundle_of(payload("com.example.own"), passcode(forcePIN=False), passcode_again, now=now)
     order = [finding.severity for finding in check_bundle(bundle, now=now)]
     assert order == sorted(order, key=list(Severity).index)
     assert set(order) == set(Severity)
+
+
+def test_a_secret_that_stands_in_the_payload_is_a_note(now: datetime) -> None:
+    def wifi(password: str) -> dict[str, object]:
+        return payload(WIFI, SSID_STR="Office", EncryptionType="WPA2", Password=password)
+
+    finding = found(bundle_of(wifi("hunter2hunter2"), now=now), "secret in clear", now=now)
+    assert (finding.severity, finding.path) == (Severity.NOTE, "Password")
+    assert not says(bundle_of(wifi("{{ secret.office }}"), now=now), "secret in clear", now=now)

@@ -89,7 +89,10 @@ def test_a_version_that_nobody_knows_is_no_reason_to_warn(now: datetime, devices
 
 def test_ipads_are_judged_as_ios(now: datetime, devices: MakeDevices) -> None:
     bundle = assigned(bundle_of(passcode(), now=now), devices(platform=Platform.IPADOS))
-    assert not says(bundle, "only; 1 device", now=now)
+    assert not says(bundle, "run something else", now=now)
+    assert not says(bundle, "runs something else", now=now)
+    old = assigned(bundle_of(passcode(), now=now), devices(platform=Platform.IPADOS, os_version="3.2"))
+    assert found(old, "needs iOS 4.0", now=now).devices == 1
 
 
 def test_a_payload_that_no_device_in_scope_takes_is_a_warning(now: datetime, devices: MakeDevices) -> None:
@@ -119,6 +122,26 @@ def test_what_user_enrollment_forbids_is_a_warning(now: datetime, devices: MakeD
 def test_keys_that_user_enrollment_ignores_are_told(now: datetime, devices: MakeDevices) -> None:
     bundle = assigned(bundle_of(passcode(), now=now), devices(kind=EnrollmentKind.USER_ENROLLMENT))
     assert found(bundle, "ignored in User Enrollment", now=now).devices == 1
+
+
+def test_what_a_shared_ipad_cannot_take_is_a_warning(now: datetime, devices: MakeDevices) -> None:
+    group = devices(2, platform=Platform.IPADOS)
+    bundle = assigned(bundle_of(passcode(), now=now), group)
+    assert not says(bundle, "Shared iPad", now=now)
+    channel = Enrollment.objects.filter(device__groups=group).first()
+    assert channel is not None
+    Enrollment.objects.create(
+        device=channel.device, parent=channel, kind=EnrollmentKind.SHARED_IPAD_USER, enrollment_id="shared:ada",
+        state=EnrollmentState.ENROLLED, authenticated_at=now,
+    )  # fmt: skip
+    assert found(bundle, "not allowed on Shared iPad", now=now).devices == 1
+
+
+def test_payloads_that_need_the_users_approval_are_told(now: datetime, devices: MakeDevices) -> None:
+    bundle = bundle_of(payload(FILEVAULT, Enable="On", Defer=True), now=now)
+    assert not says(bundle, "approved the enrollment", now=now)
+    assigned(bundle, devices(platform=Platform.MACOS, os_version="14.0"))
+    assert found(bundle, "approved the enrollment", now=now).severity is Severity.NOTE
 
 
 def test_deprecated_keys_are_warnings_where_a_device_runs_that_version(now: datetime, devices: MakeDevices) -> None:
@@ -238,8 +261,10 @@ def test_a_key_that_another_bundle_sets_otherwise_names_that_bundle(now: datetim
 def test_bundles_that_share_no_device_or_agree_are_no_clash(now: datetime, devices: MakeDevices) -> None:
     here, there = devices(1), devices(1)
     published(bundle_of(passcode(minLength=8), now=now), there)
-    published(bundle_of(passcode(minLength=6), now=now), here)
-    assert not says(assigned(bundle_of(passcode(minLength=6), now=now), here), "another value", now=now)
+    published(bundle_of(passcode(minLength=6, pinHistory=3), now=now), here)
+    assert not says(
+        assigned(bundle_of(passcode(minLength=6, maxInactivity=5), now=now), here), "another value", now=now
+    )
 
 
 def test_two_vpns_are_two_things(now: datetime, devices: MakeDevices) -> None:

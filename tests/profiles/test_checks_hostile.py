@@ -10,7 +10,7 @@ from certificates.authority import signer
 from certificates.models import CertificateAuthority
 from profiles.checks import Finding, Severity, check_bundle
 from profiles.importing import new_bundle
-from profiles.models import Bundle, Payload, Role
+from profiles.models import Bundle, Part, Payload, Profile, Revision, Role
 from protocol.cms import sign_attached
 from protocol.plist import PlistValue, dumps
 from protocol.schema import packaged
@@ -103,6 +103,24 @@ def test_what_is_wrong_in_a_file_that_cannot_be_mended_is_a_warning(
 ) -> None:
     findings = check_bundle(original(signed_file(now, minLength=99), now), now=now)
     assert severities(findings, "between 0 and 16") == [Severity.WARNING]
+
+
+def test_variables_in_a_file_that_is_not_changed_are_a_warning(now: datetime, signing: CertificateAuthority) -> None:
+    findings = check_bundle(original(signed_file(now, PayloadDescription="{{ device.name }}"), now), now=now)
+    assert severities(findings, "nothing is filled in") == [Severity.WARNING]
+
+
+def test_a_uuid_that_was_delivered_with_other_content_is_an_error(now: datetime, signing: CertificateAuthority) -> None:
+    bundle, other = original(signed_file(now), now), signed_file(now, minLength=8)
+    revision = Revision.objects.create(bundle=bundle, number=1, delivery_rule="together", published_at=now)
+    profile = Profile.objects.create(
+        revision=revision, part=Part.WHOLE, identifier="com.example.profile", display_name="x", content=b"",
+        uuid="11111111-2222-3333-4444-555555555555", signed=bundle.original,
+    )  # fmt: skip
+    assert severities(check_bundle(bundle, now=now), "with other content") == []
+    profile.signed = other
+    profile.save()
+    assert severities(check_bundle(bundle, now=now), "with other content") == [Severity.ERROR]
 
 
 def test_a_file_without_a_signature_or_sense_is_an_error(now: datetime) -> None:
