@@ -43,12 +43,16 @@ class Checkboxes:
 class AuditedUserAdmin(Checkboxes, AuditedAdmin, UserAdmin):  # type: ignore[type-arg,misc]  # generic in the stubs only
     """Who may sign in, and what they may do."""
 
+    list_title = "Accounts"
     readonly_fields = ["last_login", "date_joined"]
 
 
 @admin.register(Group)
 class AuditedGroupAdmin(Checkboxes, AuditedAdmin, GroupAdmin):  # type: ignore[misc]  # the stubs want Django's own signature
     """Roles: named sets of permissions."""
+
+    list_title = "Roles"
+    empty_words = "No roles yet. A role is a set of rights that several people have."
 
 
 class Planning:

@@ -46,6 +46,8 @@ class PortalAdmin(ModelAdmin):
     dangerous_actions: Sequence[str] = ()
     # Saved filters above the list: label and query string; the first is the whole list.
     list_tabs: Sequence[tuple[str, str]] = ()
+    # What people call these things, where it is not the model's own plural.
+    list_title = ""
     # What an empty list says: what these things are, and how the first one comes about.
     empty_words = ""
     change_list_template = "portal/change_list.html"
@@ -97,7 +99,7 @@ class PortalAdmin(ModelAdmin):
         plural = str(self.opts.verbose_name_plural)
         return super().changelist_view(request, {
             # "Devices" instead of Django's "Select device to view".
-            "title": capfirst(plural),
+            "title": self.list_title or capfirst(plural),
             **(extra_context or {}),
             "tools": self.list_tools(request),
             "tabs": self._tabs(request),
@@ -123,6 +125,7 @@ class PortalAdmin(ModelAdmin):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         obj = kwargs.get("obj")
         context["tools"] = [] if obj is None else self.object_tools(request, obj)
+        context["list_title"] = self.list_title or capfirst(str(self.opts.verbose_name_plural))
         return super().render_change_form(request, context, *args, **kwargs)
 
 

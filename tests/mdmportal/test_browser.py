@@ -31,7 +31,9 @@ VPN = {
         {"PayloadType": "com.apple.mobiledevice.passwordpolicy", "PayloadVersion": 1, "PayloadIdentifier": "com.example.p",
          "PayloadUUID": "U-1", "forcePIN": True},
         {"PayloadType": "com.apple.vpn.managed", "PayloadVersion": 1, "PayloadIdentifier": "com.example.v",
-         "PayloadUUID": "U-2", "UserDefinedName": "Example", "VPNType": "IKEv2", "IKEv2": {}},
+         "PayloadUUID": "U-2", "UserDefinedName": "Example", "VPNType": "IKEv2",
+         "IKEv2": {"RemoteAddress": "vpn.example.com", "LocalIdentifier": "x", "RemoteIdentifier": "y",
+                   "AuthenticationMethod": "None", "ExtendedAuthEnabled": 1}},
     ],
 }  # fmt: skip
 
@@ -83,23 +85,29 @@ def test_signing_in_leads_to_the_start_page(browser, home):
         assert page.inner_text("h1") == "Dashboard"
 
 
-@pytest.mark.parametrize(("size", "scripts"), [("desktop", True), ("phone", True), ("phone", False)])
-def test_every_page_keeps_to_itself_and_to_the_window(browser, home, rows, session, size, scripts):
-    with window(browser, home, session=session, java_script_enabled=scripts, **SIZES[size]) as one:
-        for path in every_page(rows):
+def one_of_each(rows):
+    """Every page; of the histories, which are one template of Django's, the device's alone."""
+    return [path for path in every_page(rows) if "/history/" not in path or "/device/" in path]
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_every_page_keeps_to_itself_and_to_a_phone(browser, home, rows, session, scripts):
+    with window(browser, home, session=session, java_script_enabled=scripts, **PHONE) as one:
+        for path in one_of_each(rows):
             page = one.open(path)
             assert page.locator("h1").first.is_visible(), path
             assert one.sticks_out <= 0, path
-            assert page.locator("#content").bounding_box()["width"] > (340 if size == "phone" else 800), path
+            assert page.locator("#content").bounding_box()["width"] > 340, path
             assert one.complaints == [], path
 
 
 def test_no_page_has_a_barrier_in_light_or_dark(browser, home, rows, session):
     with window(browser, home, session=session) as one:
         found = {}
-        # All histories are one template of Django's.
-        for path in [path for path in every_page(rows) if "/history/" not in path or "/device/" in path]:
-            one.open(path)
+        for path in one_of_each(rows):
+            page = one.open(path)
+            assert one.sticks_out <= 0, path
+            assert page.locator("#content").bounding_box()["width"] > 800, path
             assert one.complaints == [], path
             if barriers := one.barriers:
                 found[path] = barriers
@@ -151,6 +159,48 @@ def test_erasing_needs_the_right_number(browser, home, rows, session, size, scri
     event = AuditEvent.objects.filter(object_id=str(rows.device.pk)).order_by("-pk").first()
     assert (event.actor_name, event.reason) == ("root", "Lost in a train")
     assert "erase" in event.action.lower()
+
+
+def test_the_palette_leads_to_a_device_by_keyboard_alone(browser, home, rows, session):
+    with window(browser, home, session=session) as one:
+        page = one.open("/admin/records/")
+        page.keyboard.press("Control+k")
+        page.keyboard.type("c02host")
+        page.get_by_role("option").filter(has_text="C02HOSTILE").wait_for()
+        assert one.barriers == []
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/admin/device/{rows.device.pk}/")
+        page.keyboard.press("Control+k")
+        page.get_by_role("combobox").wait_for()
+        page.keyboard.press("Escape")
+        assert page.locator("dialog[open]").count() == 0
+
+
+def test_the_search_works_without_scripts(browser, home, rows, session):
+    with window(browser, home, session=session, java_script_enabled=False) as one:
+        page = one.open("/admin/")
+        page.locator(".portal-search").click()
+        page.locator("#portal-words").fill("c02host")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_role("link", name="C02HOSTILE").click()
+        assert page.url.endswith(f"/admin/device/{rows.device.pk}/")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_menus_work_on_a_phone(browser, home, rows, session, scripts):
+    with window(browser, home, session=session, java_script_enabled=scripts, **PHONE) as one:
+        page = one.open("/admin/devices/device/")
+        assert not page.get_by_role("link", name="Audit log").is_visible()
+        page.get_by_role("button", name="Menu").click()
+        assert page.get_by_role("link", name="Audit log").is_visible()
+        page.keyboard.press("Escape")
+        page.get_by_text("Platform", exact=True).first.click()
+        page.get_by_role("link", name="IPadOS").click()
+        assert "Nothing matches." in page.inner_text("#content")
+        page.get_by_role("link", name="Clear filters").click()
+        page.get_by_role("button", name="Acts on").click()
+        page.get_by_role("button", name="Restart…").click()
+        assert "Type 1 to confirm." in page.inner_text("#content")
 
 
 def test_cancelling_erases_nothing(browser, home, rows, session):
@@ -225,7 +275,9 @@ def test_a_bundle_is_composed_published_and_assigned_by_clicks(browser, home, se
         _confirm(page, "1")
         assert "is now wanted on the devices of all" in page.inner_text(".messagelist")
         page.get_by_role("button", name="Publish…").click()
-        _confirm(page, "1")
+        page.get_by_label("Reason").fill("New office")
+        page.get_by_label("How many").fill("1")
+        page.get_by_role("button", name="Publish v1 to 1 device").click()
         assert "Corporate VPN v1 is published" in page.inner_text(".messagelist")
     assert Revision.objects.get(bundle=bundle).profiles.count() == 2
     assert Assignment.objects.get(bundle=bundle).group.name == "all"

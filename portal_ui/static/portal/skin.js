@@ -39,7 +39,7 @@ function makePalette() {
   let chosen = -1;
 
   function choose(number) {
-    const items = [...list.children];
+    const items = [...list.querySelectorAll('a')];
     chosen = items.length ? (number + items.length) % items.length : -1;
     items.forEach((item, index) => item.setAttribute('aria-selected', String(index === chosen)));
     field.setAttribute('aria-activedescendant', chosen < 0 ? '' : items[chosen].id);
@@ -48,10 +48,11 @@ function makePalette() {
 
   function show(results) {
     list.replaceChildren(...results.map(({ label, kind, url }, index) => {
-      const link = element('a', { href: url, tabIndex: -1 }, [
+      const link = element('a', { href: url, tabIndex: -1, id: `portal-palette-${index}` }, [
         element('span', { textContent: label }), element('span', { className: 'portal-quietly', textContent: kind })]);
-      const item = element('li', { id: `portal-palette-${index}` }, [link]);
-      item.setAttribute('role', 'option');
+      link.setAttribute('role', 'option');
+      const item = element('li', {}, [link]);
+      item.setAttribute('role', 'presentation');
       return item;
     }));
     status.textContent = results.length ? `${results.length} results` : 'Nothing found';
@@ -72,7 +73,7 @@ function makePalette() {
   }
 
   function go() {
-    const link = chosen >= 0 && list.children[chosen].querySelector('a');
+    const link = list.querySelectorAll('a')[chosen];
     location.assign(link ? link.href : `${opener.href}?q=${encodeURIComponent(field.value)}`);
   }
 
