@@ -38,7 +38,7 @@ WORDS: Mapping[str, str] = {
     "dictionary": "a dictionary",
 }
 # `{{ device.serial_number }}`: the value is known only when a device asks for it.
-_VARIABLE = re.compile(r"\{\{[^{}]{1,200}\}\}")
+_VARIABLE = re.compile(r"\{\{\s{0,20}[A-Za-z][A-Za-z0-9_.-]{0,150}\s{0,20}\}\}")
 _MOST_NAMED = 12
 
 
