@@ -12,12 +12,13 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 
 from portal_ui.admin import ModelAdmin, moment
 from profiles import checks, drafts, editing, pairing
 from profiles.admin import merge_page
-from profiles.admin.frame import CHANGE, ROLE_WORDS, get_bundle, get_payload, number_of, render, rows_of
+from profiles.admin.frame import CHANGE, ROLE_WORDS, finding_rows, get_bundle, get_payload, number_of, render, rows_of
 from profiles.checks import Finding, Severity
 from profiles.errors import EditRefused
 from profiles.models import Bundle, DeliveryRule, Part, Payload, Role
@@ -142,12 +143,13 @@ def _page(
         "rows": rows_of(bundle, payloads, findings),
         "form": form,
         "expected_version": request.POST.get("expected_version") or bundle.draft_version,
-        "findings": findings[:SHOWN_FINDINGS],
+        "findings": finding_rows(bundle, findings[:SHOWN_FINDINGS], payloads=payloads),
         "counts": count_findings(findings),
         "steps": _steps(written),
         "provability": pairing.provability(drafts.read_draft(bundle)),
         "assignments": bundle.assignments.select_related("group").order_by("excluded", "group__name"),
         "revisions": [(revision, moment(revision.published_at, now=now)) for revision in revisions],
+        "revisions_url": reverse("admin:profiles_bundle_revisions", args=[bundle.pk]),
         "changed": moment(bundle.draft_changed_at, now=now),
         "standing": standings([bundle.pk]).get(bundle.pk, Standing()),
         "roles": [(role, role.label, ROLE_WORDS[role]) for role in Role],
@@ -190,11 +192,12 @@ def check_page(admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse
     payloads = list(bundle.payloads.all())
     findings = checks.check_bundle(bundle, now=timezone.now())
     rows = rows_of(bundle, payloads, findings)
-    by_payload = [(row, [finding for finding in findings if finding.payload_id == row.payload.pk]) for row in rows]
+    lines = finding_rows(bundle, findings, payloads=payloads)
+    by_payload = [(row, [line for line in lines if line.finding.payload_id == row.payload.pk]) for row in rows]
     context: dict[str, Any] = {
         "rows": rows,
         "groups": [(row, found) for row, found in by_payload if found],
-        "whole": [finding for finding in findings if finding.payload_id is None],
+        "whole": [line for line in lines if line.finding.payload_id is None],
         "counts": count_findings(findings),
         "stops": any(finding.severity is Severity.ERROR for finding in findings),
     }

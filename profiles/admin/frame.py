@@ -4,9 +4,10 @@ Only what is shown; what a person does is `profiles.editing`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
@@ -14,9 +15,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from portal_ui.admin import ModelAdmin
-from profiles import overlay
+from profiles import catalogue, overlay
 from profiles.checks import Finding, Severity
+from profiles.forms import anchor
 from profiles.models import Bundle, Payload, Role
+from protocol.schema import Catalogue, PayloadFacts
 
 CHANGE = "profiles.change_bundle"
 ROLE_WORDS = {
@@ -46,6 +49,19 @@ class PayloadRow:
         """Its state in words."""
         counts = [_plural(self.errors, "error"), _plural(self.warnings, "warning")]
         return ", ".join(count for count in counts if count) or "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """One line of what the checks found, with the way to the key."""
+
+    finding: Finding
+    url: str
+
+    @property
+    def sign(self) -> str:
+        """The class of its severity."""
+        return {Severity.ERROR: "bad", Severity.WARNING: "warn"}.get(self.finding.severity, "note")
 
 
 def get_bundle(admin: ModelAdmin, request: HttpRequest, pk: int, *, change: bool = True) -> Bundle:
@@ -80,6 +96,29 @@ def rows_of(bundle: Bundle, payloads: Sequence[Payload], findings: Sequence[Find
         )
         for payload in payloads
     ]
+
+
+def finding_rows(
+    bundle: Bundle, findings: Sequence[Finding], *, payloads: Sequence[Payload] | None = None
+) -> list[FindingRow]:
+    """What the checks found, as lines, each leading to its key; `payloads` are the bundle's where they are at hand."""
+    schema = catalogue.current()
+    rows = bundle.payloads.defer("content") if payloads is None and findings else payloads or ()
+    variants = {payload.pk: _facts(payload, schema) for payload in rows}
+    return [FindingRow(finding, _way(bundle, finding, variants)) for finding in findings]
+
+
+def _facts(payload: Payload, schema: Catalogue) -> PayloadFacts | None:
+    named = schema.payloads.get(payload.variant)
+    return named or next(iter(schema.variants(payload.payload_type)), None)
+
+
+def _way(bundle: Bundle, finding: Finding, variants: Mapping[int, PayloadFacts | None]) -> str:
+    if finding.payload_id is None:
+        return ""
+    page = reverse("admin:profiles_bundle_payload", args=[bundle.pk, finding.payload_id])
+    facts = variants.get(finding.payload_id)
+    return f"{page}#{quote(anchor(facts.keys, finding.path))}" if finding.path and facts else page
 
 
 def type_title(payload: Payload) -> str:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from portal_ui.admin import ModelAdmin
 from profiles import catalogue, checks, drafts, editing, overlay, secrets
 from profiles.admin import merge_page
-from profiles.admin.frame import get_bundle, number_of, render, rows_of, type_title
+from profiles.admin.frame import finding_rows, get_bundle, number_of, render, rows_of, type_title
 from profiles.admin.preview_page import xml_of
 from profiles.editing import PayloadEdit, content_of
 from profiles.errors import EditRefused, SecretError
@@ -220,7 +220,9 @@ def _page(
         "names": names,
         "form": form,
         "expected_version": request.POST.get("expected_version") or bundle.draft_version,
-        "findings": [finding for finding in findings if payload and finding.payload_id == payload.pk],
+        "findings": finding_rows(
+            bundle, [one for one in findings if payload and one.payload_id == payload.pk], payloads=payloads
+        ),
         "xml": xml_of(payload, page.schema) if payload else "",
     }
     return render(admin, request, "payload.html", bundle=bundle, title=page.title, status=status, **context)

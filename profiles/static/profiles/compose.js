@@ -6,14 +6,17 @@ document.addEventListener("submit", async (event) => {
   if (!form.matches("form[data-compose]") || button?.name !== "_op") return;
   event.preventDefault();
   form.setAttribute("aria-busy", "true");
+  const top = button.getBoundingClientRect().top;
   try {
     const answer = await fetch(location.href, { method: "POST", body: new FormData(form, button), credentials: "same-origin" });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById(form.id);
     if (!fresh) throw new Error("no form came back");
     const before = new Set([...form.querySelectorAll("[id]")].map((one) => one.id));
-    const top = button.getBoundingClientRect().top;
+    const groups = new Map([...form.querySelectorAll("details.f-group")].map((one) => [one.querySelector(".f-title").textContent, one.open]));
     form.replaceChildren(...fresh.childNodes);
+    // What somebody opened stays open, and what they closed comes back only with something new in it.
+    for (const one of form.querySelectorAll("details.f-group")) one.open ||= groups.get(one.querySelector(".f-title").textContent) ?? false;
     // What appeared gets the focus, else the button again, else whatever stands nearest to where it was.
     const appeared = [...form.querySelectorAll("input:not([type=hidden])[id], select[id], textarea[id]")].find((one) => !before.has(one.id));
     const same = [...form.querySelectorAll("button[name=_op]")].find((one) => one.value === button.value);
