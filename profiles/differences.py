@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from profiles import overlay
 from profiles.drafts import SETTINGS, Draft, DraftPayload
 from profiles.keytable import Leaf, leaves, shown
 from profiles.models import DeliveryRule, Role, Scope
@@ -112,6 +113,13 @@ def _payload(old: DraftPayload | None, new: DraftPayload | None, catalogue: Cata
         yield _change(one, path=path, title=title, texts=(was.text if was else None, now.text if now else None))
 
 
+def title_of(payload: DraftPayload) -> str:
+    """What people call it: its own name, or its type's where nobody gave it one."""
+    if payload.name and payload.name != payload.payload_type:
+        return payload.name
+    return overlay.title_of(payload.variant or payload.payload_type)
+
+
 def _count(table: Mapping[str, Leaf]) -> str:
     return f"{len(table)} key{'' if len(table) == 1 else 's'}"
 
@@ -122,7 +130,7 @@ def _change(payload: DraftPayload, *, path: str, title: str, texts: tuple[str | 
     if old is not None and old == new:
         # Masked or cut alike: say that it is another value.
         new = f"{new} (another value)"
-    return Change(kind, payload.name, payload.payload_type, path, title, old, new, payload.identifier)
+    return Change(kind, title_of(payload), payload.payload_type, path, title, old, new, payload.identifier)
 
 
 def _columns(old: DraftPayload, new: DraftPayload) -> Iterator[Change]:
@@ -158,5 +166,5 @@ def _file(old: bytes, new: bytes) -> Change:
 def _order(before: Mapping[str, DraftPayload], after: Mapping[str, DraftPayload]) -> Iterator[Change]:
     old, new = [name for name in before if name in after], [name for name in after if name in before]
     if old != new:
-        texts = ", ".join(before[name].name for name in old), ", ".join(after[name].name for name in new)
+        texts = ", ".join(title_of(before[name]) for name in old), ", ".join(title_of(after[name]) for name in new)
         yield Change("changed", "", "", "order", "Order of the payloads", *texts)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from profiles.differences import SETTING_TITLES, same, setting_text
+from profiles.differences import SETTING_TITLES, same, setting_text, title_of
 from profiles.drafts import SETTINGS, Content, Draft, DraftPayload
 from profiles.keytable import leaves
 from protocol.plist import PlistValue
@@ -82,7 +82,7 @@ class _Merger:
         for name in ("name", "role"):
             values = [getattr(version, name) if version else None for version in versions]
             key = f"{identifier}:{name}"
-            columns[name] = self._column(values, name, key=key, payload=mine.name, title=name.capitalize())
+            columns[name] = self._column(values, name, key=key, payload=title_of(mine), title=name.capitalize())
         content = self._dictionary([version.content if version else None for version in versions], mine, path=())
         return replace(mine, **columns, content=content)
 
@@ -94,7 +94,7 @@ class _Merger:
         if one is None or base is None or one == base:
             return one if base is None else None
         mine_text, theirs_text = (None if version is None else "changed and kept" for version in (mine, theirs))
-        side = self._choose(Conflict(identifier, one.name, "", "The whole payload", mine_text, theirs_text))
+        side = self._choose(Conflict(identifier, title_of(one), "", "The whole payload", mine_text, theirs_text))
         return mine if side == "mine" else theirs
 
     def _dictionary(self, values: list[Content | None], payload: DraftPayload, *, path: tuple[str, ...]) -> Content:
@@ -118,7 +118,7 @@ class _Merger:
             return theirs
         title, texts = self._words(payload, path, (mine, theirs))
         key = "/".join((payload.identifier, *path))
-        side = self._choose(Conflict(key, payload.name, ".".join(path), title, *texts))
+        side = self._choose(Conflict(key, title_of(payload), ".".join(path), title, *texts))
         return mine if side == "mine" else theirs
 
     def _column(self, values: Sequence[Any], name: str, *, key: str, payload: str, title: str) -> Any:

@@ -6,6 +6,7 @@ Revisions from before drafts were kept are read from their profiles: what a devi
 from django.db.models import QuerySet
 
 from profiles import drafts
+from profiles.differences import title_of
 from profiles.drafts import Content, Draft, DraftPayload
 from profiles.importing import default_role
 from profiles.keytable import Leaf, leaves
@@ -42,7 +43,7 @@ def tables_of(profile: Profile, *, catalogue: Catalogue) -> list[tuple[str, str,
     except PlistError:
         return []
     return [
-        (payload.name, payload.payload_type, list(leaves(payload.variant, payload.content, catalogue=catalogue)))
+        (title_of(payload), payload.payload_type, list(leaves(payload.variant, payload.content, catalogue=catalogue)))
         for payload in payloads
     ]
 

@@ -135,7 +135,7 @@ def _page(
         "more_devices": max(gets - SHOWN, 0),
         "assignments": preview.assignments,
         "effects": effects(bundle, preview.built, gets),
-        "findings": finding_rows(bundle, found),
+        "findings": finding_rows(bundle, found, payloads=list(bundle.payloads.all())),
         "errors": errors,
         "warnings": warnings,
         "form": form,

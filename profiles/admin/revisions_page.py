@@ -164,7 +164,8 @@ def _state(bundle: Bundle, name: str, known: Catalogue) -> Draft:
 
 
 def _parts(revision: Revision) -> list[tuple[str, str]]:
-    return [(profile.part, Part(profile.part).label) for profile in revision.profiles.all()]
+    there = {profile.part for profile in revision.profiles.all()}
+    return [(part.value, part.label) for part in Part if part in there]
 
 
 def _draft_parts(bundle: Bundle) -> list[tuple[str, str]]:

@@ -204,6 +204,7 @@ def test_errors_stop_a_publish_and_are_listed(ada, bundle):
     page = address("publish", bundle.pk)
     shown = ada.get(page)
     assert "1 error" in text(shown)
+    assert re.search(r"Minimum length .*whole number", text(shown))
     assert b'name="confirmed"' not in shown.content
     assert ada.post(page, confirmed(bundle, 0)).status_code == 400
     assert not Revision.objects.exists()
