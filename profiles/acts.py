@@ -14,24 +14,12 @@ from devices.models import DeviceGroup
 from operations import audit
 from operations.audit import Actor
 from operations.background import start_on_commit
-from profiles import assignment, building, checks, drafts, importing, installations, publishing, revisions
+from profiles import assignment, building, checks, drafts, installations, publishing, revisions
 from profiles.checks import Severity
 from profiles.errors import PublishError
-from profiles.models import Assignment, Bundle, Installation, Payload, Profile, Revision
-from protocol.mobileconfig import Mobileconfig
+from profiles.models import Assignment, Bundle, Installation, Profile, Revision
 
 _CHUNK = 500
-
-
-@transaction.atomic
-def import_payloads(
-    bundle: Bundle, mobileconfig: Mobileconfig, *, role: str | None, actor: Actor, now: datetime
-) -> list[Payload]:
-    """Put a file's payloads into the draft. Raises ImportRefused, and then nothing is changed."""
-    imported = importing.import_payloads(bundle, mobileconfig, role)
-    details = {"identifier": mobileconfig.identifier[:255], "payload_types": list(mobileconfig.payload_types)}
-    audit.record(actor, "bundle.import", subject=bundle, now=now, details=details)
-    return imported
 
 
 @transaction.atomic

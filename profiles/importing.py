@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.text import slugify
 
-from profiles import catalogue
+from profiles import catalogue, overlay
 from profiles.errors import ImportRefused
 from profiles.models import Bundle, DeliveryRule, Payload, Profile, Role
 from protocol.mobileconfig import Mobileconfig, ReadFile
@@ -79,9 +79,9 @@ def import_payloads(bundle: Bundle, mobileconfig: Mobileconfig, role: str | None
     for number, content in enumerate(mobileconfig.payloads, start=position + 1):
         old = known.get(str(content["PayloadIdentifier"]))
         payload = old or Payload(bundle=bundle, position=number)
-        _fill(payload, {key: _renamed(value, kept_uuids) for key, value in content.items()}, role=role)
-        facts = known_types.match(payload.payload_type, content)
+        facts = known_types.match(str(content["PayloadType"]), content)
         payload.variant = facts.variant if facts else ""
+        _fill(payload, {key: _renamed(value, kept_uuids) for key, value in content.items()}, role=role)
         payload.save()
         imported.append(payload)
     return imported
@@ -132,7 +132,8 @@ def _fill(payload: Payload, content: Mapping[str, PlistValue], *, role: str | No
     name = content.get("PayloadDisplayName")
     if role is not None or payload.pk is None:
         payload.role = role or default_role(payload_type)
-    payload.name = (name if isinstance(name, str) and name.strip() else payload_type)[:255]
+    usual = overlay.title_of(payload.variant) if payload.variant else payload_type
+    payload.name = (name.strip() if isinstance(name, str) and name.strip() else usual)[:255]
     payload.payload_type = payload_type
     payload.payload_identifier = str(content["PayloadIdentifier"])
     payload.payload_uuid = str(content["PayloadUUID"])

@@ -11,11 +11,10 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -24,25 +23,24 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from operations.audited import AuditedAdmin
-from portal_ui.admin import moment
-from profiles import acts, editing
+from portal_ui.admin import Tools, moment
+from profiles import editing
 from profiles.admin import (
     assign_page,
     catalogue_page,
     composer,
+    import_page,
     merge_page,
     payload_page,
     preview_page,
     publish_page,
     revisions_page,
 )
-from profiles.admin.frame import get_bundle, render
+from profiles.admin.frame import CHANGE, get_bundle, render
 from profiles.errors import ImportRefused
-from profiles.models import Bundle, DeliveryRule, Role, Scope
+from profiles.models import Bundle, DeliveryRule, Scope
 from profiles.standing import Standing, standings
 from profiles.starters import STARTERS
-from protocol.errors import MobileconfigError
-from protocol.mobileconfig import Mobileconfig, parse_mobileconfig
 
 
 class BundleList(ChangeList):
@@ -91,6 +89,10 @@ class BundleAdmin(AuditedAdmin):
     empty_words = "No bundles yet. A bundle is a set of payloads such as Passcode or Wi-Fi, with the rule by which devices get them."
 
     # --- the list -------------------------------------------------------------------------------------------------
+
+    def list_tools(self, request: HttpRequest) -> Tools:
+        address = _import_address(request)
+        return [("Import .mobileconfig…", address)] if address else []
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Bundle]:
         rows: QuerySet[Bundle] = super().get_queryset(request).select_related("current_revision", "draft_changed_by")
@@ -155,7 +157,8 @@ class BundleAdmin(AuditedAdmin):
         own = [
             page("<int:pk>/assign/", assign_page.assign_page, "assign"),
             page("<int:pk>/check/", composer.check_page, "check"),
-            page("<int:pk>/import/", import_page, "import"),
+            page("import/", import_page.import_new_page, "import_new"),
+            page("<int:pk>/import/", import_page.import_page, "import"),
             page("<int:pk>/publish/", publish_page.publish_page, "publish"),
             page("<int:pk>/revisions/", revisions_page.revisions_page, "revisions"),
             page("<int:pk>/compare/", revisions_page.compare_page, "compare"),
@@ -207,8 +210,9 @@ def new_bundle_page(model_admin: BundleAdmin, request: HttpRequest) -> HttpRespo
         else:
             messages.success(request, f"{bundle} is a draft now. Nothing goes out before it is published and assigned.")
             return redirect("admin:profiles_bundle_change", bundle.pk)
+    context = {"form": form, "import_url": _import_address(request)}
     status = 400 if form.errors else 200
-    return render(model_admin, request, "new_bundle.html", bundle=None, title="New bundle", form=form, status=status)
+    return render(model_admin, request, "new_bundle.html", bundle=None, title="New bundle", status=status, **context)
 
 
 def duplicate_page(model_admin: BundleAdmin, request: HttpRequest, pk: int) -> HttpResponse:
@@ -233,47 +237,15 @@ def duplicate_page(model_admin: BundleAdmin, request: HttpRequest, pk: int) -> H
     )
 
 
+def _import_address(request: HttpRequest) -> str:
+    """Where a file becomes a new bundle, for those who may make one."""
+    may = request.user.has_perms([CHANGE, "profiles.add_bundle"])
+    return reverse("admin:profiles_bundle_import_new") if may else ""
+
+
 def _one(request: HttpRequest, queryset: QuerySet[Bundle], *, page: str) -> HttpResponse | None:
     chosen = list(queryset[:2])
     if len(chosen) != 1:
         messages.warning(request, "Choose one bundle: each reaches devices of its own.")
         return None
     return redirect(f"admin:profiles_bundle_{page}", chosen[0].pk)
-
-
-class ImportForm(forms.Form):
-    """A configuration profile, and what its payloads are."""
-
-    file = forms.FileField(label="Configuration profile", help_text="An unsigned .mobileconfig file.")
-    role = forms.ChoiceField(
-        choices=[("", "the usual one of each payload's type"), *Role.choices], required=False, label="Role"
-    )
-
-    def clean_file(self) -> Mobileconfig:
-        upload: UploadedFile[Any] = self.cleaned_data["file"]
-        try:
-            return parse_mobileconfig(upload.read())
-        except MobileconfigError as error:
-            raise forms.ValidationError(str(error)) from None
-
-
-def import_page(model_admin: BundleAdmin, request: HttpRequest, pk: int) -> HttpResponse:
-    """GET and POST: bring the payloads of a file into the draft; nothing is published."""
-    bundle = get_bundle(model_admin, request, pk)
-    form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
-    if form.is_valid():
-        said = form.cleaned_data
-        try:
-            imported = acts.import_payloads(
-                bundle, said["file"], role=said["role"] or None, actor=request.user, now=timezone.now()
-            )
-        except ImportRefused as error:
-            form.add_error("file", str(error))
-        else:
-            messages.success(request, f"{len(imported)} payloads are in the draft. Publish it to send them.")
-            return redirect("admin:profiles_bundle_change", pk)
-    sentence = "A payload with an identifier that the draft already has replaces that one. Nothing is published yet."
-    return render(
-        model_admin, request, "bundle_form.html", bundle=bundle, title="Import .mobileconfig",
-        status=400 if form.errors else 200, form=form, sentence=sentence, method="post",
-    )  # fmt: skip

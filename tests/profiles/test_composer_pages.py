@@ -3,7 +3,6 @@
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -14,8 +13,6 @@ from operations.models import AuditEvent
 from profiles import editing
 from profiles.editing import PayloadEdit, content_of
 from profiles.models import Assignment, Bundle, Installation, Payload, Secret
-from protocol.mobileconfig import build_mobileconfig
-from protocol.plist import dumps
 from tests.profiles.fleet import PASSCODE, VPN, WIFI, bundle_of, enrollments, payload
 from tests.profiles.person import Page
 
@@ -258,17 +255,6 @@ def test_the_catalogue_is_searched_by_words_keys_and_platform(ada, bundle):
     assert "com.apple.MCX.FileVault2" not in page.html
     page = at(ada, "payload_add", bundle.pk).fill("Find a payload", "<nothing>").press("Find")
     assert "&lt;nothing&gt;" in page.html
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_file_is_imported_into_the_draft(ada, bundle):
-    content = build_mobileconfig([payload(WIFI, SSID_STR="x")], identifier="com.example", uuid="U", display_name="x")
-    file = SimpleUploadedFile("a.mobileconfig", dumps(content))
-    assert ada.post(address("import", bundle.pk), {"file": file, "role": "neutral"}).status_code == 302
-    assert of_type(bundle, WIFI).role == "neutral"
-    assert AuditEvent.objects.filter(action="bundle.import").count() == 1
 
 
 # --- two people --------------------------------------------------------------------------------------------------------
