@@ -17,10 +17,11 @@ from django.db.models import Max
 from operations import audit
 from operations.audit import Actor
 from profiles import drafts, secrets
-from profiles.errors import EditRefused
+from profiles.errors import EditRefused, ImportRefused
 from profiles.importing import default_role, new_bundle
 from profiles.models import Bundle, Payload, Role
 from profiles.starters import Starter
+from protocol.errors import PlistError
 from protocol.plist import PlistValue, dumps, loads_dict
 
 Content = dict[str, PlistValue]
@@ -44,9 +45,8 @@ class PayloadEdit:
 
 
 def content_of(payload: Payload) -> Content:
-    """A stored payload's own content, without the common keys. Raises PlistError."""
-    stored = loads_dict(bytes(payload.content))
-    return {key: value for key, value in stored.items() if key not in COMMON_KEYS}
+    """A stored payload's own content, without the common keys."""
+    return {key: value for key, value in _stored(payload).items() if key not in COMMON_KEYS}
 
 
 @transaction.atomic
@@ -157,14 +157,6 @@ def move_payload(payload: Payload, direction: str, *, actor: Actor, now: datetim
 
 
 @transaction.atomic
-def order_payloads(bundle: Bundle, pks: Sequence[int], *, actor: Actor, now: datetime) -> None:
-    """Put the payloads into this order; those that are not named follow in the order they have."""
-    wanted = {pk: number for number, pk in enumerate(pks)}
-    rows = sorted(bundle.payloads.defer("content"), key=lambda row: wanted.get(row.pk, len(wanted)))
-    _order(bundle, rows, actor=actor, now=now)
-
-
-@transaction.atomic
 def remove_payload(payload: Payload, *, actor: Actor, now: datetime) -> None:
     """Take the payload out of the draft. Devices keep theirs until the bundle is published again."""
     _touch_now(payload.bundle, actor=actor, now=now)
@@ -176,6 +168,8 @@ def remove_payload(payload: Payload, *, actor: Actor, now: datetime) -> None:
 @transaction.atomic
 def duplicate_bundle(bundle: Bundle, name: str, *, actor: Actor, now: datetime) -> Bundle:
     """A new draft like this one. Its payloads get names of their own, for devices that hold both. Raises ImportRefused."""
+    if bundle.original:
+        raise ImportRefused("Devices get this bundle's file byte for byte: a copy would carry the same names.")
     twin = new_bundle(name, now=now, rule=bundle.delivery_rule, description=bundle.description)
     kept = [setting for setting in drafts.SETTINGS if setting != "name"]
     for setting in kept:
@@ -186,7 +180,7 @@ def duplicate_bundle(bundle: Bundle, name: str, *, actor: Actor, now: datetime) 
     payloads = list(bundle.payloads.all())
     fresh = {payload.payload_uuid: new_uuid() for payload in payloads}
     for payload in payloads:
-        content = {key: renamed(value, fresh) for key, value in loads_dict(bytes(payload.content)).items()}
+        content = {key: renamed(value, fresh) for key, value in _stored(payload).items()}
         payload.pk, payload.bundle = None, twin
         payload.payload_uuid = fresh[payload.payload_uuid]
         payload.payload_identifier = f"mdmportal.payload.{payload.payload_uuid}"
@@ -233,7 +227,7 @@ def renamed(value: PlistValue, names: Mapping[str, str]) -> PlistValue:
 
 def merged_content(payload: Payload, edit: PayloadEdit) -> Content:
     """The payload's whole dictionary after an edit: what is in the way of no form stays as it was stored."""
-    stored = loads_dict(bytes(payload.content)) if payload.content else {}
+    stored = _stored(payload)
     common = {key: value for key, value in stored.items() if key in COMMON_KEYS}
     if edit.name != payload.name or payload.pk is None:
         common["PayloadDisplayName"] = edit.name
@@ -241,6 +235,14 @@ def merged_content(payload: Payload, edit: PayloadEdit) -> Content:
     both = {**common, **{key: value for key, value in edit.content.items() if key not in COMMON_KEYS}}
     ordered = {key: both[key] for key in stored if key in both}
     return {**ordered, **both, **_names(payload)}
+
+
+def _stored(payload: Payload) -> Content:
+    """What is no property list (any more) reads as empty, so that it can be mended."""
+    try:
+        return loads_dict(bytes(payload.content)) if payload.content else {}
+    except PlistError:
+        return {}
 
 
 def _names(payload: Payload) -> Content:

@@ -219,14 +219,6 @@ def payload_act(admin: ModelAdmin, request: HttpRequest, pk: int, payload_pk: in
     return redirect("admin:profiles_bundle_change", pk)
 
 
-def order_page(admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse:
-    """POST from a drag: the payloads' keys in their new order."""
-    bundle = get_bundle(admin, request, pk)
-    pks = [int(text) for text in request.POST.getlist("payload") if text.isascii() and text.isdigit()]
-    editing.order_payloads(bundle, pks, actor=request.user, now=timezone.now())
-    return redirect("admin:profiles_bundle_change", pk)
-
-
 def remove_page(admin: ModelAdmin, request: HttpRequest, pk: int, payload_pk: int) -> HttpResponse:
     """GET asks, POST takes the payload out of the draft."""
     bundle = get_bundle(admin, request, pk)

@@ -25,7 +25,6 @@ from profiles.forms import PayloadForm, RawForm, Reference, StoredSecret
 from profiles.importing import default_role
 from profiles.models import Bundle, Payload, Role, Secret
 from profiles.overlay.marks import REFERENCE_KEYS
-from protocol.errors import PlistError
 from protocol.plist import PlistValue
 from protocol.schema import Catalogue, PayloadFacts
 
@@ -85,7 +84,7 @@ def payload_page(admin: ModelAdmin, request: HttpRequest, pk: int, payload_pk: i
         messages.error(request, "Somebody removed this payload from the draft meanwhile.")
         return redirect("admin:profiles_bundle_change", pk)
     schema = catalogue.current()
-    content = _content(payload)
+    content = content_of(payload)
     facts = schema.payloads.get(payload.variant) or schema.match(payload.payload_type, content)
     page = _Open(bundle=bundle, payload=payload, schema=schema, facts=facts, content=content)
     initial = {"name": payload.name, "role": payload.role}
@@ -116,7 +115,7 @@ def _answer(admin: ModelAdmin, request: HttpRequest, page: _Open, *, names: Name
         edit = PayloadEdit(name=said["name"], role=said["role"], content=form.content, secrets=form.new_secrets)
         try:
             answer = _save(admin, request, page, edit=edit, payload_type=said.get("payload_type", ""))
-        except (EditRefused, SecretError) as error:
+        except (EditRefused, SecretError, drafts.DraftConflict) as error:
             names.add_error(None, str(error))
         else:
             return answer
@@ -160,7 +159,7 @@ def _form(request: HttpRequest, page: _Open, *, name: str) -> AnyForm:
 def _references(page: _Open) -> list[Reference]:
     found = []
     for other in page.bundle.payloads.exclude(pk=page.payload.pk if page.payload else 0):
-        content = _content(other)
+        content = content_of(other)
         named = {key: value for key in _NAMING_KEYS if isinstance(value := content.get(key), str)}
         found.append(Reference(other.payload_type, other.payload_uuid, other.name, named))
     return found
@@ -226,10 +225,3 @@ def _page(
         "xml": xml_of(payload, page.schema) if payload else "",
     }
     return render(admin, request, "payload.html", bundle=bundle, title=page.title, status=status, **context)
-
-
-def _content(payload: Payload) -> Mapping[str, PlistValue]:
-    try:
-        return content_of(payload)
-    except PlistError:
-        return {}

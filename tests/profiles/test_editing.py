@@ -176,3 +176,20 @@ def test_a_bundle_that_is_delivered_byte_for_byte_takes_no_payload(bundle, now):
     bundle.save()
     with pytest.raises(EditRefused, match="byte for byte"):
         add(bundle, now)
+
+
+def test_a_file_that_is_delivered_byte_for_byte_has_no_copy(bundle, now):
+    bundle.original = dumps({"PayloadType": "Configuration"})
+    bundle.save()
+    with pytest.raises(ImportRefused, match="same names"):
+        editing.duplicate_bundle(bundle, "Copy", actor=None, now=now)
+    assert Bundle.objects.count() == 1
+
+
+def test_content_that_cannot_be_read_can_be_mended(bundle, now):
+    one = add(bundle, now, minLength=4)
+    one.content = b"no property list"
+    one.save()
+    assert save(one, now, minLength=6) == ["minLength"]
+    stored = loads_dict(bytes(Payload.objects.get().content))
+    assert (stored["minLength"], stored["PayloadUUID"]) == (6, one.payload_uuid)
