@@ -147,6 +147,11 @@ def held(token: str, *, user: AbstractBaseUser) -> bytes | None:
     return bytes(found.value) if found else None
 
 
+def release(token: str, *, user: AbstractBaseUser) -> None:
+    """Forget what this person had held under a token: it is where it belongs now."""
+    HeldValue.objects.filter(token=token, held_by_id=user.pk).delete()
+
+
 def sweep_held(now: datetime) -> int:
     """Forget what was held for a day; how many."""
     return HeldValue.objects.filter(held_at__lt=now - HELD_FOR).delete()[0]

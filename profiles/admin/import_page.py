@@ -171,9 +171,13 @@ def _report(
     )
     if decided and form.ways and form.is_valid():
         try:
-            return _import(request, bundle, form=form, read=read)
+            made = _import(request, bundle, form=form, read=read)
         except ProfilesError as error:
             form.add_error(None, str(error))
+        else:
+            if isinstance(request.user, AbstractBaseUser):
+                secrets.release(upload.token, user=request.user)
+            return redirect("admin:profiles_bundle_change", made.pk)
     context = {
         "form": form,
         "report": report,
@@ -186,13 +190,13 @@ def _report(
     return render(admin, request, "import_report.html", bundle=bundle, title="What it brings", status=status, **context)
 
 
-def _import(request: HttpRequest, bundle: Bundle | None, *, form: ImportForm, read: ReadFile) -> HttpResponse:
+def _import(request: HttpRequest, bundle: Bundle | None, *, form: ImportForm, read: ReadFile) -> Bundle:
     said, now, actor = form.cleaned_data, timezone.now(), request.user
     role, name = said["role"] or None, said.get("name", "")
     if (said["how"] or form.ways[0]) == EXACT:
         made = composing.import_exactly(bundle, read, name=name, actor=actor, now=now)
         messages.success(request, f"Devices get the file byte for byte once {made} is published.")
-        return redirect("admin:profiles_bundle_change", made.pk)
+        return made
     if bundle is None:
         rule = said["delivery_rule"]
         bundle, done = composing.import_as_new(read, name=name, rule=rule, role=role, actor=actor, now=now)
@@ -204,7 +208,7 @@ def _import(request: HttpRequest, bundle: Bundle | None, *, form: ImportForm, re
     )
     for key, secret in done.secrets:
         messages.info(request, f"{key} is stored as the secret {secret}.")
-    return redirect("admin:profiles_bundle_change", bundle.pk)
+    return bundle
 
 
 def _look(read: ReadFile) -> inspecting.ImportReport:

@@ -85,6 +85,7 @@ def test_a_file_comes_into_the_draft_after_the_report(ada, bundle):
     assert PASSWORD.encode() not in bytes(row.content)
     assert bytes(Secret.objects.get().value) == PASSWORD.encode()
     assert AuditEvent.objects.get(action="bundle.import").actor_name == "ada"
+    assert not HeldValue.objects.exists()
 
 
 def test_a_file_becomes_a_new_draft_with_its_settings(ada):
