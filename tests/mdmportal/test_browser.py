@@ -259,11 +259,12 @@ def test_a_bundle_is_composed_published_and_assigned_by_clicks(browser, home, se
         page.get_by_role("button", name="Make the draft").click()
         page.get_by_role("link", name="Import .mobileconfig…").click()
         _upload(page, right)
-        assert "2 payloads are in the draft" in page.inner_text(".messagelist")
+        page.get_by_role("button", name="Import into draft").click()
+        assert "2 payloads" in page.inner_text(".messagelist")
 
         page.get_by_role("link", name="Import .mobileconfig…").click()
         _upload(page, wrong)
-        assert "property list" in page.inner_text(".errorlist")
+        assert "Not imported" in page.inner_text("#content")
         one.expect_refusal()
         bundle = Bundle.objects.get(name="Corporate VPN")
         assert [payload.role for payload in bundle.payloads.all()] == ["requirement", "capability"]
@@ -287,7 +288,7 @@ def test_a_bundle_is_composed_published_and_assigned_by_clicks(browser, home, se
 
 def _upload(page, path):
     page.get_by_label("Configuration profile").set_input_files(path)
-    page.get_by_role("button", name="Import .mobileconfig").click()
+    page.get_by_role("button", name="Look inside").click()
 
 
 def _confirm(page, count):
