@@ -4,9 +4,11 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from devices.models import LadderState
+from devices.words import LADDER_WORDS, sentence
 from operations.confirmation import ask
 from portal_ui.admin import ReadOnlyAdmin, moment, moment_column
 from profiles import acts
@@ -23,6 +25,8 @@ class AssignmentAdmin(ReadOnlyAdmin):
     list_filter = ["bundle", "group", "excluded"]
     ordering = ["bundle__name", "group__name"]
     actions = ["unassign"]
+    row_actions = ["unassign"]
+    empty_words = "No assignments yet. A bundle is assigned to a group from the bundle's own page."
 
     since = moment_column("created_at", "since")
 
@@ -57,13 +61,31 @@ def _effect(rows: list[Assignment]) -> str:
 
 @admin.register(Installation)
 class InstallationAdmin(ReadOnlyAdmin):
-    list_display = ["bundle", "part", "device", "state", "reason", "attempts", "changed", "next_try"]
+    list_display = ["bundle", "part", "device", "standing", "why", "attempts", "changed", "next_try"]
     list_display_links = ["bundle"]
     list_select_related = ["bundle", "enrollment__device"]
     list_filter = ["state", "bundle", "part"]
     search_fields = ["enrollment__device__serial_number", "enrollment__device__name", "payload_uuid"]
     ordering = ["-pk"]
     actions = ["retry"]
+    row_actions = ["retry"]
+    list_tabs = [
+        ("All", ""),
+        ("Failed", "state__exact=failed"),
+        ("Waiting", "state__exact=waiting"),
+        ("Installed", "state__exact=installed"),
+    ]
+    empty_words = "Nothing is wanted on any device yet. Publish a bundle and assign it to a group."
+
+    @admin.display(description="state", ordering="state")
+    def standing(self, installation: Installation) -> SafeString:
+        return format_html(
+            '<span class="portal-pill portal-{}">{}</span>', installation.state, LADDER_WORDS[installation.state]
+        )
+
+    @admin.display(description="why", ordering="reason")
+    def why(self, installation: Installation) -> str:
+        return sentence(installation.reason)
 
     @admin.display(description="device")
     def device(self, installation: Installation) -> str:
