@@ -3,15 +3,18 @@
 import argparse
 import asyncio
 import contextlib
+import functools
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from simulator import apple, control
+from simulator import apple, appstoreconnect_state, control
 from simulator.apns import ApnsServer, utc_now
 from simulator.apns_ledger import Ledger
+from simulator.appstoreconnect import AppStoreConnectServer
 from simulator.device import CertificateHeader
 from simulator.errors import SimulatorError
 from simulator.fleet import Fleet, FleetOptions
@@ -23,6 +26,9 @@ EPILOG = """examples:
       --control 2198 --state data/fleet
       25 devices that enroll, are woken by pushes and follow their users; steer them with
       curl -X POST -d '{"set": false}' http://127.0.0.1:2198/devices/SIM0000001/passcode
+  python -m simulator appstoreconnect --state data/appstoreconnect --port 8090 --lifetime 600
+      a fake App Store Connect whose profiles live ten minutes: give http://127.0.0.1:8090/enterprise to the portal as
+      APPSTORECONNECT_ENTERPRISE_URL, provisioning-roots.pem as PORTAL_PROVISIONING_EXTRA_ROOTS, and upload the rest
 
 Nothing here talks to Apple, and no device of it exists.
 """
@@ -82,6 +88,31 @@ async def _fleet(options: argparse.Namespace) -> None:
             await asyncio.Event().wait()  # steered fleets stay, so that their devices can still be looked at
 
 
+async def _appstoreconnect(options: argparse.Namespace) -> None:
+    api = appstoreconnect_state.open_folder(
+        options.state,
+        utc_now,
+        team=options.team,
+        program=options.program,
+        bundle_ids=options.bundle_id or ["com.example.pos"],
+        lifetime=timedelta(seconds=options.lifetime),
+        age=timedelta(seconds=options.age),
+    )
+    _say("appstoreconnect", "state", str(options.state))
+    if options.prepare:
+        return
+    server = AppStoreConnectServer(
+        utc_now, api=api, on_change=functools.partial(appstoreconnect_state.save, options.state)
+    )
+    server.start(port=options.port)
+    for program in ("enterprise", "developer"):
+        _say("appstoreconnect", "listening", server.url(program))
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
 def _fleet_options(options: argparse.Namespace) -> FleetOptions:
     return FleetOptions(
         url=options.url,
@@ -130,7 +161,24 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--port", type=int, default=2197, help="TCP port (default 2197, 0 takes a free one)")
         if name == "fleet":
             _add_fleet_arguments(command)
+    text = "run a fake App Store Connect; its folder holds the team key and the profiles to give to a portal"
+    command = commands.add_parser("appstoreconnect", help=text, description=text, formatter_class=form)
+    command.set_defaults(run=_appstoreconnect)
+    _add_appstoreconnect_arguments(command)
     return parser
+
+
+def _add_appstoreconnect_arguments(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--state", type=Path, required=True, metavar="DIR", help="folder of its state; filled when it is empty")
+    add("--port", type=_count, default=8090, help="TCP port on 127.0.0.1 (default 8090, 0 takes a free one)")
+    add("--prepare", action="store_true", help="fill the folder and stop")
+    add("--lifetime", type=_seconds, default=365 * 86400.0, metavar="S", help="life of a profile (default a year)")
+    first = command.add_argument_group("at the first start")
+    first.add_argument("--team", default="AB12CD34EF", help="ten letters and digits (default AB12CD34EF)")
+    first.add_argument("--program", choices=("enterprise", "developer"), default="enterprise")
+    first.add_argument("--bundle-id", action="append", metavar="ID", help="an App ID with a profile; may be repeated")
+    first.add_argument("--age", type=_seconds, default=0.0, metavar="S", help="how old the first profiles are (0)")
 
 
 def _add_fleet_arguments(command: argparse.ArgumentParser) -> None:

@@ -218,7 +218,7 @@ class Team:
         created = now.replace(microsecond=0)
         expires = self._expiry(kind, signers, created)
         if alteration == "short":
-            expires = created + (expires - created) / 100
+            expires = (created + (expires - created) / 100).replace(microsecond=0)
         identifier = str(uuid.uuid4())
         content = self.authority.profile(
             name=f"{name} 2" if alteration == "renamed" else name,
