@@ -122,6 +122,39 @@ def test_an_odd_answer_is_an_unavailable_apple(client: Client, apple: FakeApple,
     assert (error.kind, error.permanent) == (ErrorKind.UNAVAILABLE, False)
 
 
+def test_an_answer_is_bounded(client: Client, apple: FakeApple) -> None:
+    apple.server.fail_next("POST", "/profiles", "huge")
+    assert "larger than 64 MiB" in failure(lambda: create(client, apple)).sentence
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://elsewhere.example.com/v1/profiles",
+        "http://api.example.com/v1/profiles",
+        "https://api.example.com:8443/v1/profiles",
+        "https://user@api.example.com/v1/profiles",
+        "https://api.example.com.example.org/v1/profiles",
+        "https://api.example.com/v2/profiles",
+        "//elsewhere.example.com/v1/profiles",
+        "/v1/profiles?cursor=x",
+        "https://[",
+        7,
+    ],
+)
+def test_the_token_is_never_taken_to_another_address(apple: FakeApple, link: object) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, json={"data": [], "links": {"next": link}})
+
+    transport = httpx.MockTransport(answer)
+    with Client(apple.material(), clock=apple.clock, base_url="https://api.example.com", transport=transport) as client:
+        assert failure(client.devices).kind is ErrorKind.UNAVAILABLE
+    assert asked == ["https://api.example.com/v1/devices?limit=200"]
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "is_permanent"),
     [
@@ -251,6 +284,18 @@ def test_a_token_is_used_again_until_it_nears_its_end(apple: FakeApple) -> None:
             apple.clock.forward(minutes=minutes)
             client.check()
     assert tokens[0] == tokens[1] != tokens[2]
+
+
+def test_the_token_after_a_refused_one_is_another(apple: FakeApple) -> None:
+    tokens: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        tokens.append(request.headers["Authorization"])
+        return httpx.Response(401 if len(tokens) == 1 else 200, json={"data": []})
+
+    with apple.client(transport=httpx.MockTransport(answer)) as client:
+        client.check()
+    assert len(set(tokens)) == 2
 
 
 def test_the_wrong_program_is_a_wrong_key(apple: FakeApple) -> None:
