@@ -26,6 +26,8 @@ Files: TypeAlias = Mapping[str, bytes]
 # Apple's largest file has 300 keys and is 7 levels deep.
 _MOST_KEYS = 20_000
 _DEEPEST = 40
+# Nodes of YAML with aliases unfolded; Apple's largest file has 10,000.
+_MOST_NODES = 1_000_000
 _TYPES = frozenset({"string", "integer", "real", "boolean", "date", "data", "array", "dictionary", "any"})
 # The bits of AccessRights (com.apple.mdm) behind the names in the schema, which uses two names for some.
 _ACCESS_RIGHTS = {
@@ -147,9 +149,38 @@ def _load(path: str, content: bytes) -> Any:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(content.decode("utf-8"), Loader=loader)  # noqa: S506 (both loaders are safe ones)
+        text = content.decode("utf-8")
+        _refuse_bombs(path, yaml.parse(text, Loader=loader))
+        return yaml.load(text, Loader=loader)  # noqa: S506 (both loaders are safe ones)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise SchemaError(f"{path} is no YAML ({type(error).__name__}).") from None
+
+
+def _refuse_bombs(path: str, events: Iterator[Any]) -> None:
+    """Raise SchemaError for YAML whose nesting would overflow the C loader's stack, or whose aliases unfold too far."""
+    # One entry for each collection that is open, the document first: its anchor, and its nodes with aliases unfolded.
+    open_ones: list[tuple[str, int]] = [("", 0)]
+    sizes: dict[str, int] = {}
+    for event in events:
+        kind, anchor, size = type(event).__name__, getattr(event, "anchor", None) or "", 1
+        if kind in {"MappingStartEvent", "SequenceStartEvent"}:
+            open_ones.append((anchor, 0))
+            if len(open_ones) > 2 * _DEEPEST + 20:
+                raise SchemaError(f"{path}: its YAML is nested too deep.")
+            continue
+        if kind in {"MappingEndEvent", "SequenceEndEvent"}:
+            anchor, size = open_ones.pop()
+        elif kind == "AliasEvent":
+            # One that is open still is itself again: that unfolds nowhere.
+            anchor, size = "", sizes.get(anchor, 1)
+        elif kind != "ScalarEvent":
+            continue
+        if anchor:
+            sizes[anchor] = size
+        above, number = open_ones[-1]
+        open_ones[-1] = (above, number + size + 1)
+        if number + size > _MOST_NODES:
+            raise SchemaError(f"{path}: its YAML unfolds to more than any honest file.")
 
 
 def _name(part: str, stem: str, document: Mapping[str, Any]) -> str:

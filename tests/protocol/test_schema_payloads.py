@@ -93,11 +93,29 @@ def test_files_that_are_no_schema_are_refused_by_name(content):
         compile_schema({"mdm/profiles/bad.yaml": content})
 
 
+@pytest.mark.parametrize(
+    "place", ["key: *a8, type: <string>", "key: k, type: *a8", "key: k, type: <string>, format: *a8"]
+)
+def test_aliases_are_counted_before_anything_is_written_out(place):
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 9)]
+    text = "\n".join([*levels, "payload: {payloadtype: a}", f"payloadkeys: [{{{place}}}]"])
+    with pytest.raises(SchemaError, match="unfolds"):
+        compile_schema({"mdm/profiles/bomb.yaml": text.encode()})
+
+
+@pytest.mark.parametrize("bracket", ["[", "{a: ", "- "])
+def test_yaml_that_is_nested_without_end_does_not_reach_the_loader(bracket):
+    # The C loader would overflow its stack and take the process with it.
+    with pytest.raises(SchemaError, match=r"too deep|no YAML"):
+        compile_schema({"mdm/profiles/deep.yaml": b"x:\n  " + bracket.encode() * 100_000})
+
+
 def test_aliases_that_unfold_without_end_are_refused():
     levels = ["a0: &a0 [{key: k, type: <string>}]"]
-    for level in range(1, 12):
-        inside = ", ".join(f"{{key: k{n}, type: <dictionary>, subkeys: *a{level - 1}}}" for n in range(10))
+    for level in range(1, 5):
+        inside = ", ".join(f"{{key: k{n}, type: <dictionary>, subkeys: *a{level - 1}}}" for n in range(12))
         levels.append(f"a{level}: &a{level} [{inside}]")
-    text = "\n".join([*levels, "payload: {payloadtype: a}", "payloadkeys: *a11"])
+    text = "\n".join([*levels, "payload: {payloadtype: a}", "payloadkeys: *a4"])
     with pytest.raises(SchemaError, match="more keys"):
         compile_schema({"mdm/profiles/bomb.yaml": text.encode()})
