@@ -15,8 +15,8 @@ document.addEventListener("submit", async (event) => {
     const before = new Set([...form.querySelectorAll("[id]")].map((one) => one.id));
     const groups = new Map([...form.querySelectorAll("details.f-group")].map((one) => [one.querySelector(".f-title").textContent, one.open]));
     form.replaceChildren(...fresh.childNodes);
-    // What somebody opened stays open, and what they closed comes back only with something new in it.
-    for (const one of form.querySelectorAll("details.f-group")) one.open ||= groups.get(one.querySelector(".f-title").textContent) ?? false;
+    // What somebody opened stays open, and a group that was not there before is what they asked for.
+    for (const one of form.querySelectorAll("details.f-group")) one.open ||= groups.get(one.querySelector(".f-title").textContent) ?? true;
     // What appeared gets the focus, else the button again, else whatever stands nearest to where it was.
     const appeared = [...form.querySelectorAll("input:not([type=hidden])[id], select[id], textarea[id]")].find((one) => !before.has(one.id));
     const same = [...form.querySelectorAll("button[name=_op]")].find((one) => one.value === button.value);
