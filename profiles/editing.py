@@ -6,21 +6,23 @@ One transaction each: whoever saves from an older version gets DraftConflict, an
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
+from django.views.decorators.debug import sensitive_variables
 
 from operations import audit
 from operations.audit import Actor
 from profiles import drafts, secrets
 from profiles.errors import EditRefused, ImportRefused
-from profiles.importing import default_role, new_bundle
+from profiles.importing import ENROLLMENT_TYPES, default_role, new_bundle, renamed
 from profiles.models import Bundle, Payload, Role
 from profiles.starters import Starter
+from profiles.variables import SECRET, names_in, placeholder, substitute
 from protocol.errors import PlistError
 from protocol.plist import PlistValue, dumps, loads_dict
 
@@ -30,8 +32,6 @@ COMMON_KEYS = frozenset({
     "PayloadType", "PayloadVersion", "PayloadIdentifier", "PayloadUUID", "PayloadDisplayName", "PayloadDescription",
     "PayloadOrganization",
 })  # fmt: skip
-# The enrollment itself: devices get that by an invitation only.
-REFUSED_TYPES = frozenset({"com.apple.mdm"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def add_payload(
     now: datetime,
 ) -> Payload:
     """Put a new payload at the end of the draft. Raises DraftConflict, or EditRefused for a type no bundle holds."""
-    if payload_type in REFUSED_TYPES:
+    if payload_type in ENROLLMENT_TYPES:
         raise EditRefused("An enrollment (com.apple.mdm) cannot be in a bundle; devices get it by an invitation.")
     if bundle.original:
         raise EditRefused("Devices get this bundle's file byte for byte; it takes no further payloads.")
@@ -203,26 +203,29 @@ def save_merged(
 ) -> None:
     """Write a draft that two people's changes were merged into. Raises DraftConflict when there is a third."""
     _touch(bundle, expected_version=expected_version, actor=actor, now=now)
-    for name, value in secrets_by_name.items():
-        secrets.store(name, value, actor=actor, now=now)
-    drafts.apply(bundle, draft)
+    drafts.apply(bundle, _with_secrets(draft, secrets_by_name, actor=actor, now=now))
     _keep(bundle, "bundle.merge", actor=actor, now=now, details={"version": bundle.draft_version})
+
+
+@sensitive_variables("secrets_by_name", "value")
+def _with_secrets(
+    draft: drafts.Draft, secrets_by_name: Mapping[str, bytes], *, actor: Actor, now: datetime
+) -> drafts.Draft:
+    """Store the new secrets that the draft still names; one whose name was given away meanwhile gets another."""
+    named = frozenset().union(*(names_in(payload.content) for payload in draft.payloads))
+    others: dict[str, str | bytes] = {}
+    for name in sorted(secrets_by_name):
+        if SECRET + name in named:
+            free = secrets.free_name(name)
+            secrets.store_new(free, secrets_by_name[name], actor=actor, now=now)
+            others[SECRET + name] = placeholder(SECRET + free)
+    payloads = tuple(replace(row, content=substitute(row.content, others)) for row in draft.payloads)  # type: ignore[arg-type]
+    return replace(draft, payloads=payloads)
 
 
 def new_uuid() -> str:
     """A PayloadUUID that nothing has yet, as Apple writes them."""
     return str(uuid.uuid4()).upper()
-
-
-def renamed(value: PlistValue, names: Mapping[str, str]) -> PlistValue:
-    """The value with every PayloadUUID that has a new name written as that name."""
-    if isinstance(value, str):
-        return names.get(value, value)
-    if isinstance(value, list):
-        return [renamed(item, names) for item in value]
-    if isinstance(value, dict):
-        return {key: renamed(item, names) for key, item in value.items()}
-    return value
 
 
 def merged_content(payload: Payload, edit: PayloadEdit) -> Content:
@@ -270,7 +273,7 @@ def _same(one: object, other: object) -> bool:
 
 def _write(payload: Payload, edit: PayloadEdit, *, actor: Actor, now: datetime) -> None:
     for name, value in edit.secrets.items():
-        secrets.store(name, value, actor=actor, now=now)
+        secrets.store_new(name, value, actor=actor, now=now)
     payload.payload_identifier = payload.payload_identifier or f"mdmportal.payload.{payload.payload_uuid}"
     payload.content = dumps(merged_content(payload, edit))
     payload.name, payload.role = edit.name, Role(edit.role)

@@ -81,7 +81,7 @@ def import_payloads(bundle: Bundle, mobileconfig: Mobileconfig, role: str | None
         payload = old or Payload(bundle=bundle, position=number)
         facts = known_types.match(str(content["PayloadType"]), content)
         payload.variant = facts.variant if facts else ""
-        _fill(payload, {key: _renamed(value, kept_uuids) for key, value in content.items()}, role=role)
+        _fill(payload, {key: renamed(value, kept_uuids) for key, value in content.items()}, role=role)
         payload.save()
         imported.append(payload)
     return imported
@@ -143,14 +143,14 @@ def _fill(payload: Payload, content: Mapping[str, PlistValue], *, role: str | No
         raise ImportRefused("A payload's type, identifier or UUID is longer than any device would take.")
 
 
-def _renamed(value: PlistValue, names: Mapping[str, str]) -> PlistValue:
-    """The value with every PayloadUUID that is kept under another name written as that name."""
+def renamed(value: PlistValue, names: Mapping[str, str]) -> PlistValue:
+    """The value with every PayloadUUID that has a new name written as that name."""
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, list):
-        return [_renamed(item, names) for item in value]
+        return [renamed(item, names) for item in value]
     if isinstance(value, dict):
-        return {key: _renamed(item, names) for key, item in value.items()}
+        return {key: renamed(item, names) for key, item in value.items()}
     return value
 
 

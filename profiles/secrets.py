@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.text import slugify
 from django.views.decorators.debug import sensitive_variables
@@ -55,7 +55,12 @@ def name_for(bundle: Bundle, payload_name: str, schema_path: str, *, taken: Coll
     for the same form and not stored yet.
     """
     words = f"{bundle.name} {payload_name} {schema_path.rsplit('.', 1)[-1]}"
-    stem = slugify(words)[: _LONGEST_NAME - 8].strip("-_") or "secret"
+    return free_name(slugify(words)[: _LONGEST_NAME - 8].strip("-_") or "secret", taken=taken)
+
+
+def free_name(stem: str, *, taken: Collection[str] = ()) -> str:
+    """The stem, or the stem with the first number that makes it a name that no secret has."""
+    stem = stem[: _LONGEST_NAME - 8]
     used = {*Secret.objects.filter(name__startswith=stem).values_list("name", flat=True), *taken}
     return next(name for name in _numbered(stem, len(used)) if name not in used)
 
@@ -78,6 +83,18 @@ def store(name: str, value: bytes, *, actor: Actor, now: datetime, note: str | N
         if bytes(secret.value) != value:
             _replace(secret, value, actor=actor, now=now, reason=reason)
     return secret
+
+
+@sensitive_variables("value")
+def store_new(name: str, value: bytes, *, actor: Actor, now: datetime) -> Secret:
+    """Keep a value under a name that `name_for` gave out. Raises SecretError, too, when somebody took it meanwhile."""
+    _check(name, value)
+    try:
+        with transaction.atomic():
+            return _create(name, value, actor=actor, now=now, note="")
+    except IntegrityError:
+        # Replacing the other's value would change what devices get.
+        raise SecretError("Somebody stored a secret of this name in this moment. Save again.") from None
 
 
 @sensitive_variables("value")

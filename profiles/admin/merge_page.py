@@ -1,7 +1,7 @@
 """When somebody else saved in between: both changes put together key by key, and a page for what both changed.
 
-What was typed waits encrypted in the database under a token, so that it is neither lost nor sent back in clear.
-Merging itself is `profiles.merging`, writing `profiles.editing`.
+What was typed waits encrypted in the database under a token, so that it is neither lost nor sent back in clear. The
+token is signed for this bundle, since other pages hold whatever bytes somebody uploads. Merging itself is `profiles.merging`, writing `profiles.editing`.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from django.contrib import messages
+from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -18,6 +19,7 @@ from profiles import catalogue, drafts, editing, secrets
 from profiles.admin.frame import get_bundle, render
 from profiles.drafts import Draft, DraftPayload
 from profiles.editing import PayloadEdit, merged_content
+from profiles.errors import SecretError
 from profiles.merging import Merge, merge
 from profiles.models import Bundle, Payload
 from protocol.errors import PlistError
@@ -69,7 +71,7 @@ def conflict(
 def merge_page(admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse:
     """POST: what was chosen for each key that both changed."""
     bundle = get_bundle(admin, request, pk)
-    token = request.POST.get("token", "")
+    token = _unsigned(bundle, request.POST.get("token", ""))
     packed = secrets.held(token, user=request.user)  # type: ignore[arg-type]
     work = _Work.loads(packed) if packed else None
     if work is None:
@@ -117,18 +119,31 @@ def _merge(admin: ModelAdmin, request: HttpRequest, bundle: Bundle, *, work: _Wo
                 actor=request.user,
                 now=timezone.now(),
             )
-        except drafts.DraftConflict:
+        except (drafts.DraftConflict, SecretError):
             messages.warning(request, "The draft was saved once more in this moment. Choose again.")
         else:
+            secrets.release(token, user=request.user)  # type: ignore[arg-type]
             messages.success(request, _saved(bundle, merged))
             return redirect("admin:profiles_bundle_change", bundle.pk)
     context: dict[str, Any] = {
         "conflicts": [(conflict, choices.get(conflict.key)) for conflict in merged.conflicts],
-        "token": token,
+        "token": _signer(bundle).sign(token),
         "kept": work.base is not None,
     }
     title = "Somebody else changed this draft"
     return render(admin, request, "merge.html", bundle=bundle, title=title, status=409, **context)
+
+
+def _signer(bundle: Bundle) -> Signer:
+    return Signer(salt=f"profiles.merge.{bundle.pk}")
+
+
+def _unsigned(bundle: Bundle, token: str) -> str:
+    """The token, if a page about this bundle gave it out; else "", under which nothing is held."""
+    try:
+        return _signer(bundle).unsign(token)
+    except BadSignature:
+        return ""
 
 
 def _choices(request: HttpRequest) -> dict[str, str]:

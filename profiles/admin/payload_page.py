@@ -22,7 +22,7 @@ from profiles.admin.preview_page import xml_of
 from profiles.editing import PayloadEdit, content_of
 from profiles.errors import EditRefused, SecretError
 from profiles.forms import PayloadForm, RawForm, Reference, StoredSecret
-from profiles.importing import default_role
+from profiles.importing import ENROLLMENT_TYPES, default_role
 from profiles.models import Bundle, Payload, Role, Secret
 from profiles.overlay.marks import REFERENCE_KEYS
 from protocol.plist import PlistValue
@@ -96,7 +96,7 @@ def new_payload_page(admin: ModelAdmin, request: HttpRequest, pk: int, variant: 
     bundle = get_bundle(admin, request, pk)
     schema = catalogue.current()
     facts = schema.payloads.get(variant)
-    if (variant and facts is None) or (facts and facts.payload_type in editing.REFUSED_TYPES):
+    if (variant and facts is None) or (facts and facts.payload_type in ENROLLMENT_TYPES):
         raise Http404
     page = _Open(bundle=bundle, payload=None, schema=schema, facts=facts, content={})
     name = overlay.title_of(variant) if facts else ""

@@ -9,9 +9,7 @@ from collections.abc import Iterator, Sequence
 from profiles import overlay, secrets, variables
 from profiles.checks.contents import Item, walk
 from profiles.checks.findings import Finding, Severity
-
-# The enrollment itself: a second copy would replace or break the device's MDM profile.
-REFUSED_TYPES = frozenset({"com.apple.mdm"})
+from profiles.importing import ENROLLMENT_TYPES
 
 
 def check_names(items: Sequence[Item]) -> Iterator[Finding]:
@@ -31,7 +29,7 @@ def check_names(items: Sequence[Item]) -> Iterator[Finding]:
 def check_enrollments(items: Sequence[Item]) -> Iterator[Finding]:
     """Payloads that no bundle may hold."""
     for item in items:
-        if item.payload_type in REFUSED_TYPES:
+        if item.payload_type in ENROLLMENT_TYPES:
             yield item.finding(Severity.ERROR, "is an enrollment; devices get that by an invitation only.")
 
 
