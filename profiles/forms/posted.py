@@ -38,6 +38,7 @@ from protocol.plist import PlistValue
 __all__ = ["ROOT", "Posted"]
 
 ROOT = "p"
+SPARE_ITEMS = 100
 _KINDS = frozenset({"string", "integer", "real", "boolean", "date", "data", "plist"})
 _GONE = "was kept for a day and is gone: give it again."
 
@@ -57,6 +58,8 @@ class Posted:
         self._files = files
         self._content = content
         self._held = held
+        # Every item of a list posts a field at least: a number that says more was not made by a page of ours.
+        self._items_left = len(data) + SPARE_ITEMS
 
     def root(self, shape: Shape) -> Dictionary:
         """The whole payload."""
@@ -68,7 +71,10 @@ class Posted:
 
     def _count(self, name: str) -> int:
         text = self._text(name)
-        return min(int(text), MOST_ITEMS * 4) if text.isascii() and text.isdigit() and len(text) < 8 else 0
+        wanted = int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
+        count = min(wanted, MOST_ITEMS * 4, self._items_left)
+        self._items_left -= count
+        return count
 
     def _node(self, shape: Shape, name: str, *, depth: int) -> Node:
         if f"{name}~x" in self._data:

@@ -397,3 +397,21 @@ def test_a_type_that_apple_does_not_document_is_a_property_list():
     assert not bad.is_valid()
     assert "twice" in str(bad)
     assert Page(str(bad)).value("p~raw") == data["p~raw"]
+
+
+def test_numbers_of_items_that_nobody_posted_make_no_page_of_them():
+    data = QueryDict(mutable=True)
+    data["p/Pages~n"] = "2000"
+    for number in range(40):
+        data[f"p/Pages/{number}~n"] = "2000"
+    facts = CATALOGUE.payloads["com.apple.homescreenlayout"]
+    form = PayloadForm(facts, catalogue=CATALOGUE, content={}, data=data)
+    assert not form.is_valid()
+    assert len(form.problems) < 500
+    assert len(form.render()) < 1_000_000
+
+
+def test_a_long_list_that_was_posted_arrives_whole():
+    apps = [f"com.example.app{number}" for number in range(400)]
+    sitting = Sitting("com.apple.applicationaccess", {"allowListedAppBundleIDs": apps}).save()
+    assert sitting.form.content == {"allowListedAppBundleIDs": apps}
