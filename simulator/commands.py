@@ -202,20 +202,33 @@ def _install_provisioning_profile(device: Device, params: Mapping[str, Any]) -> 
         profile = profiles.read_provisioning_profile(_data(params, "ProvisioningProfile"))
     except ProtocolError:
         raise CommandError(25000, PROVISIONING_DOMAIN, "the provisioning profile is not valid") from None
-    device.provisioning_profiles[profile.uuid] = profile
+    if profile.is_free:
+        raise CommandError(25004, PROVISIONING_DOMAIN, "the provisioning profile belongs to a free team")
+    if profile.expires_at <= device.clock():
+        raise CommandError(25001, PROVISIONING_DOMAIN, "the provisioning profile cannot be installed (0xe8008011)")
+    if not profile.is_for(device.hardware.udid):
+        raise CommandError(25001, PROVISIONING_DOMAIN, "the provisioning profile cannot be installed (0xe8008012)")
+    if device.script.take("forget_provisioning"):
+        return Answer(Status.ACKNOWLEDGED)
+    # Installing again what is there is no error; what came in an app stays the app's.
+    device.provisioning_profiles.setdefault(profile.uuid, profile)
     device.note("provisioning profile installed", profile.uuid)
     return Answer(Status.ACKNOWLEDGED)
 
 
-def _provisioning_profile_list(device: Device, _params: Mapping[str, Any]) -> Answer:
-    entries = [profile.listing() for profile in device.provisioning_profiles.values()]
-    return Answer(Status.ACKNOWLEDGED, {"ProvisioningProfileList": entries})
+def _provisioning_profile_list(device: Device, params: Mapping[str, Any]) -> Answer:
+    managed_only = params.get("ManagedOnly") is True or device.user_enrollment
+    listed = [one for one in device.provisioning_profiles.values() if one.managed or not managed_only]
+    return Answer(Status.ACKNOWLEDGED, {"ProvisioningProfileList": [profile.listing() for profile in listed]})
 
 
 def _remove_provisioning_profile(device: Device, params: Mapping[str, Any]) -> Answer:
-    found = device.provisioning_profiles.pop(_text(params, "UUID"), None)
-    if found is None:
-        raise CommandError(25002, PROVISIONING_DOMAIN, "the provisioning profile is not installed")
+    # Exactly as listed: another case is another profile to the device.
+    found = device.provisioning_profiles.get(_text(params, "UUID"))
+    if found is None or not found.managed:
+        text = "not installed" if found is None else "part of an app"
+        raise CommandError(25002, PROVISIONING_DOMAIN, f"the provisioning profile is {text}")
+    del device.provisioning_profiles[found.uuid]
     device.note("provisioning profile removed", found.uuid)
     return Answer(Status.ACKNOWLEDGED)
 

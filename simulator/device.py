@@ -7,9 +7,10 @@ A Mac's user channel is a Device of its own with a `user` (`simulator.user_chann
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -28,6 +29,9 @@ class AfterDelivery(StrEnum):
 
     ERASE = "erase"
     REMOVE_MANAGEMENT = "remove_management"
+
+
+_Counter: TypeAlias = Literal["not_now", "lose_reports", "lose_responses", "repeat_reports", "forget_provisioning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class Script:
     """What goes wrong next. Counters count down as they are used; `compliance_flags` stays until cleared.
 
     `lose_reports`: the connection breaks before the report is out. `lose_responses`: it was delivered, the answer is
-    lost, so the report comes again. `repeat_reports`: it is sent twice in one session.
+    lost, so the report comes again. `repeat_reports`: it is sent twice in one session. `forget_provisioning`: a
+    provisioning profile is acknowledged and gone at once.
     """
 
     failures: dict[str, list[Failure]] = field(default_factory=dict)
@@ -60,9 +65,10 @@ class Script:
     lose_reports: int = 0
     lose_responses: int = 0
     repeat_reports: int = 0
+    forget_provisioning: int = 0
     compliance_flags: bool | None = None
 
-    def take(self, counter: Literal["not_now", "lose_reports", "lose_responses", "repeat_reports"]) -> bool:
+    def take(self, counter: "_Counter") -> bool:
         """Whether this happens now; counts it down."""
         left: int = getattr(self, counter)
         if left > 0:
@@ -106,6 +112,11 @@ def _ignore(event: str, detail: str) -> None:
     """Nobody listens."""
 
 
+def never_set() -> datetime:
+    """A device that does not know the time finds nothing expired."""
+    return datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def random_token(_topic: str) -> bytes:
     """A token no APNs knows."""
     return os.urandom(32)
@@ -115,7 +126,7 @@ def random_token(_topic: str) -> bytes:
 class Device:
     """One fake device, or the channel of a Mac's `user`. `listener(event, detail)` hears what happens; `new_token(topic)` gives an APNs token.
 
-    `user_acted`: its user has set or removed a passcode already.
+    `clock`: the device's own, by which it judges what has expired. `user_acted`: its user has set or removed a passcode already.
     """
 
     hardware: Hardware
@@ -125,6 +136,7 @@ class Device:
     certificate_header: CertificateHeader | None = None
     listener: Callable[[str, str], None] = _ignore
     new_token: Callable[[str], bytes] = random_token
+    clock: Callable[[], datetime] = never_set
 
     enrollment_id: str = field(default_factory=lambda: str(uuid.uuid4()).upper())
     enrollment: Enrollment | None = None
@@ -220,6 +232,11 @@ class Device:
         self.note("unlocked", "polls by itself" if polls else "")
         return polls
 
+    def bring_in_app(self, profile: ProvisioningProfile) -> None:
+        """An app was installed with this profile inside: it is listed, unless only managed ones are asked for."""
+        self.provisioning_profiles.setdefault(profile.uuid, replace(profile, managed=False))
+        self.note("provisioning profile came in an app", profile.uuid)
+
     def fail_next(self, request_type: str, code: int, domain: str, *, times: int = 1) -> None:
         """The next `times` commands of this type end with this Error."""
         self.script.failures.setdefault(request_type, []).extend([Failure(code, domain)] * times)
@@ -263,7 +280,7 @@ class Device:
         """Management is gone, and with it everything it installed."""
         self.enrollment = None
         self.profiles = {k: profile for k, profile in self.profiles.items() if not _leaves(profile)}
-        self.provisioning_profiles.clear()
+        self.provisioning_profiles = {k: one for k, one in self.provisioning_profiles.items() if not one.managed}
         self.identities.clear()
         self.unsent = self.after_delivery = self.last_status = None
         self.polls_after_unlock = self.awaiting_configuration = False
@@ -272,6 +289,7 @@ class Device:
         """Back to the factory: nothing is left, and nobody enrolls it again."""
         self.unenroll()
         self.profiles.clear()
+        self.provisioning_profiles.clear()
         self.passcode = None
         self.locked = self.user_acted = False
         self.erased = True

@@ -307,7 +307,7 @@ class Fleet:
         box = hardware(options.first + index, family, supervised=not is_private)
         saved = self.folder.load(box.serial) if self.folder is not None else None
         device = saved if saved is not None else Device(box, user_enrollment=is_private)
-        device.certificate_header = options.certificate_header
+        device.certificate_header, device.clock = options.certificate_header, self.clock
         return device
 
 

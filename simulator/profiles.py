@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from protocol import cms, mobileconfig, plist
 from protocol.errors import MobileconfigError, ProtocolError
+from protocol.mobileprovision.reading import plain_udid
 
 MDM: Final = "com.apple.mdm"
 SCEP: Final = "com.apple.security.scep"
@@ -79,16 +80,26 @@ class InstalledProfile:
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningProfile:
-    """A provisioning profile on the device. `expires_at` is aware UTC."""
+    """A provisioning profile on the device. `expires_at` is aware UTC; `managed`: it came through MDM, not in an app.
+
+    `devices`: the UDIDs it is for; None: any device. `is_free`: of a free personal team.
+    """
 
     uuid: str
     name: str
     expires_at: datetime
     raw: bytes
+    managed: bool = True
+    devices: tuple[str, ...] | None = None
+    is_free: bool = False
 
     def listing(self) -> dict[str, Any]:
-        """Its entry in ProvisioningProfileList."""
+        """Its entry in ProvisioningProfileList, the UUID as it is written in the file."""
         return {"Name": self.name, "UUID": self.uuid, "ExpiryDate": self.expires_at.replace(tzinfo=None)}
+
+    def is_for(self, udid: str) -> bool:
+        """Whether it names the device; compared without case and dashes."""
+        return self.devices is None or plain_udid(udid) in map(plain_udid, self.devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +148,24 @@ def _signers(signer: cms.Signer | None) -> tuple[bytes, ...]:
     return () if signer is None else (signer.certificate_der,)
 
 
-def read_provisioning_profile(data: bytes) -> ProvisioningProfile:
+def read_provisioning_profile(data: bytes, *, managed: bool = True) -> ProvisioningProfile:
     """CMS around a property list (mdm-protocol 9). ProtocolError when it is none."""
     content, _signer = cms.verify_attached(data)
     values = plist.loads_dict(content)
     uuid, name, expires_at = values.get("UUID"), values.get("Name"), values.get("ExpirationDate")
     if not isinstance(uuid, str) or not isinstance(expires_at, datetime):
         raise ProtocolError("the provisioning profile has no UUID or no ExpirationDate")
-    return ProvisioningProfile(uuid, str(name or ""), expires_at.replace(tzinfo=UTC), data)
+    listed = values.get("ProvisionedDevices")
+    devices = tuple(str(udid) for udid in listed) if isinstance(listed, list) else None
+    return ProvisioningProfile(
+        uuid,
+        str(name or ""),
+        expires_at.replace(tzinfo=UTC),
+        data,
+        managed=managed,
+        devices=None if values.get("ProvisionsAllDevices") is True else devices,
+        is_free=values.get("LocalProvision") is True,
+    )
 
 
 def read_scep(payload: Mapping[str, Any], *, default_name: str) -> ScepPayload:

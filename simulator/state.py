@@ -106,7 +106,9 @@ def _dump_profile(profile: InstalledProfile) -> dict[str, Any]:
 
 def _dump_provisioning(profile: ProvisioningProfile) -> dict[str, Any]:
     expires_at = profile.expires_at.astimezone(UTC).replace(tzinfo=None)
-    return {"uuid": profile.uuid, "name": profile.name, "expires_at": expires_at, "raw": profile.raw}
+    values = {"uuid": profile.uuid, "name": profile.name, "expires_at": expires_at, "raw": profile.raw}
+    devices = None if profile.devices is None else list(profile.devices)
+    return _without_none({**values, "managed": profile.managed, "devices": devices, "is_free": profile.is_free})
 
 
 def _dump_enrollment(enrollment: Enrollment) -> dict[str, Any]:
@@ -154,7 +156,16 @@ def _load_profile(values: Mapping[str, Any]) -> InstalledProfile:
 
 def _load_provisioning(values: Mapping[str, Any]) -> ProvisioningProfile:
     expires_at: datetime = values["expires_at"]
-    return ProvisioningProfile(values["uuid"], values["name"], expires_at.replace(tzinfo=UTC), values["raw"])
+    devices = values.get("devices")
+    return ProvisioningProfile(
+        values["uuid"],
+        values["name"],
+        expires_at.replace(tzinfo=UTC),
+        values["raw"],
+        managed=values.get("managed", True),
+        devices=None if devices is None else tuple(devices),
+        is_free=values.get("is_free", False),
+    )
 
 
 def _load_enrollment(values: Mapping[str, Any]) -> Enrollment:

@@ -24,6 +24,7 @@ def sign_in(mac: Device, user: LocalUser) -> Flow[Device]:
         certificate_header=mac.certificate_header,
         listener=mac.listener,
         new_token=mac.new_token,
+        clock=mac.clock,
     )
     channel.enrollment = replace(
         tie, push_magic=str(uuid.uuid4()).upper(), token=mac.new_token(tie.facts.topic), unlock_token=None
