@@ -19,7 +19,7 @@ from mdmportal.demo_data import is_demo_folder
 
 @register()
 def configuration_is_sound(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001 (Django's contract)
-    """portal.E001 to portal.E007, in the order of `.env.example`."""
+    """portal.E001 to portal.E008, in the order of `.env.example`."""
     return [
         *_environment(),
         *_data_folder(),
@@ -28,6 +28,7 @@ def configuration_is_sound(app_configs: Any, **kwargs: Any) -> list[CheckMessage
         *_tls(),
         *_push(),
         *_webhook(),
+        *_provisioning(),
     ]
 
 
@@ -87,6 +88,15 @@ def _tls() -> Iterator[CheckMessage]:
 def _push() -> Iterator[CheckMessage]:
     if settings.APNS_CA_FILE and not Path(settings.APNS_CA_FILE).is_file():
         yield Error("APNS_CA_FILE: there is no such file.", hint="Unset it for Apple's own APNs.", id="portal.E006")
+
+
+def _provisioning() -> Iterator[CheckMessage]:
+    if settings.PROVISIONING_EXTRA_ROOTS and not Path(settings.PROVISIONING_EXTRA_ROOTS).is_file():
+        yield Error(
+            "PORTAL_PROVISIONING_EXTRA_ROOTS: there is no such file.",
+            hint="Unset it to trust Apple's own roots only.",
+            id="portal.E008",
+        )
 
 
 def _webhook() -> Iterator[CheckMessage]:

@@ -7,6 +7,7 @@ so that `mdmportal.checks` can report it with an id and a hint instead of a stac
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -81,6 +82,21 @@ class Environment:
             return value
 
         return self.parsed(name, default, parse=parse, expected="a whole number, zero or more")
+
+    def seconds(self, name: str, default: int) -> timedelta:
+        """A time span, given as a whole number of seconds."""
+        return timedelta(seconds=self.integer(name, default))
+
+    def integers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """A comma separated list of whole numbers above zero, at least one."""
+
+        def parse(raw: str) -> tuple[int, ...]:
+            values = tuple(int(word) for word in raw.split(","))
+            if min(values) <= 0:
+                raise ValueError(raw)
+            return values
+
+        return self.parsed(name, default, parse=parse, expected="whole numbers above zero, separated by commas")
 
     def words(self, name: str) -> tuple[str, ...]:
         """A comma separated list."""

@@ -116,6 +116,30 @@ INVITATION_LIFETIME = timedelta(hours=24)
 CHALLENGE_LIFETIME = timedelta(hours=1)
 IDENTITY_LIFETIME = timedelta(days=365)
 
+# --- provisioning profiles (seconds; the demo shrinks a year to minutes) -----------------------------------------
+APPSTORECONNECT_URL = env.text("APPSTORECONNECT_URL")
+APPSTORECONNECT_ENTERPRISE_URL = env.text("APPSTORECONNECT_ENTERPRISE_URL")
+# PEM file of further roots that provisioning profiles may chain to: a fake Apple's, for tests and the demo.
+PROVISIONING_EXTRA_ROOTS = env.text("PORTAL_PROVISIONING_EXTRA_ROOTS")
+PROVISIONING_LEAD = env.seconds("PORTAL_PROVISIONING_LEAD", 45 * 24 * 3600)
+PROVISIONING_LIFETIME = env.seconds("PORTAL_PROVISIONING_LIFETIME", 365 * 24 * 3600)
+PROVISIONING_CANARY_SOAK = env.seconds("PORTAL_PROVISIONING_CANARY_SOAK", 24 * 3600)
+PROVISIONING_WAVE_INTERVAL = env.seconds("PORTAL_PROVISIONING_WAVE_INTERVAL", 24 * 3600)
+# Shares of the fleet, in per cent, that are woken one after the other.
+PROVISIONING_WAVES = env.integers("PORTAL_PROVISIONING_WAVES", (10, 50, 100))
+PROVISIONING_CLEANUP_AFTER = env.seconds("PORTAL_PROVISIONING_CLEANUP_AFTER", 7 * 24 * 3600)
+PROVISIONING_BACK_OFF = tuple(
+    timedelta(seconds=wait) for wait in env.integers("PORTAL_PROVISIONING_BACK_OFF", (30, 120, 600, 3600))
+)
+PROVISIONING_LOOK_INTERVAL = env.seconds("PORTAL_PROVISIONING_LOOK_INTERVAL", 30)
+# What needs somebody is tried again by itself this often.
+PROVISIONING_SLOW_RETRY = env.seconds("PORTAL_PROVISIONING_SLOW_RETRY", 24 * 3600)
+# How long a step of a renewal may take before another worker takes over.
+PROVISIONING_LEASE = env.seconds("PORTAL_PROVISIONING_LEASE", 15 * 60)
+PROVISIONING_SCAN_INTERVAL = env.integer("PORTAL_PROVISIONING_SCAN_INTERVAL", 3600) or 3600
+PROVISIONING_ADVANCE_INTERVAL = env.seconds("PORTAL_PROVISIONING_ADVANCE_INTERVAL", 300)
+PROVISIONING_LIST_INTERVAL = env.seconds("PORTAL_PROVISIONING_LIST_INTERVAL", 24 * 3600)
+
 # --- Django ----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "portal_ui",
@@ -181,6 +205,9 @@ STORAGES = {
 }
 # `up` collects and compresses them before its processes start; until then they come from the packages as they are.
 WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").is_file()
+# Apps, and uploads that were read but not confirmed yet. Nothing serves this folder: apps go out by signed links.
+MEDIA_ROOT = DATA_DIR / "media"
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700
 # Uploads may hold secrets: they stay in the data folder, which is ours alone (made by first_start).
 FILE_UPLOAD_TEMP_DIR = str(DATA_DIR / "tmp")
 # A payload form with everything set: TCC alone has 700 controls.
@@ -273,7 +300,7 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
     CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 
 # What happens by itself. No truth lives in the broker: each job finds in the database whatever is due.
-CELERY_BEAT_SCHEDULE = {
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     # answers that a crash left between the report and its handler
     "handle-reports": {"task": "endpoint.tasks.handle_reports", "schedule": SWEEP_INTERVAL},
     # pushes that a crash or an outage left, and devices that still have open commands
@@ -292,6 +319,22 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-held": {"task": "profiles.tasks.sweep_held", "schedule": 3600},
     # mail and webhook
     "deliver-alerts": {"task": "operations.tasks.deliver_alerts", "schedule": SWEEP_INTERVAL},
+    # provisioning profiles: begin the renewals that are due
+    "scan-profiles": {"task": "provisioning.tasks.scan_profiles", "schedule": PROVISIONING_SCAN_INTERVAL},
+    # take every open renewal as far as it can go
+    "advance-renewals": {
+        "task": "provisioning.tasks.advance_renewals",
+        "schedule": PROVISIONING_ADVANCE_INTERVAL or SWEEP_INTERVAL,
+    },
+    # provisioning profiles from wish to proof, and retries whose time has come
+    "plan-provisioning": {"task": "provisioning.tasks.plan_all", "schedule": PLAN_INTERVAL},
+    "plan-provisioning-due": {"task": "provisioning.tasks.plan_due", "schedule": SWEEP_INTERVAL},
+    # which devices hold which profile
+    "poll-provisioning-lists": {"task": "provisioning.tasks.poll_lists", "schedule": PROVISIONING_SCAN_INTERVAL},
+    # a revoked key, an agreement or a membership, before it matters
+    "check-api-keys": {"task": "provisioning.tasks.check_api_keys", "schedule": crontab(minute="37", hour="3")},
+    # ends, stragglers, certificates, and renewals that need somebody
+    "warn-provisioning": {"task": "provisioning.tasks.warn", "schedule": PROVISIONING_SCAN_INTERVAL},
     # 60, 30, 14, 7, 3 and 1 days before anything ends
     "warn-expiring": {"task": "devices.tasks.warn_expiring", "schedule": crontab(minute="7", hour="*/6")},
 }
