@@ -70,7 +70,8 @@ class PortalAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         # Bytes are never a column: keys and answers would be decrypted for every row of a list.
-        unread = [field.name for field in self.opts.concrete_fields if isinstance(field, models.BinaryField)]
+        related = self.list_select_related if isinstance(self.list_select_related, list | tuple) else ()
+        unread = [*_bytes_of(self.model), *(name for path in related for name in _bytes_along(self.model, path))]
         return super().get_queryset(request).defer(*unread)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
@@ -129,6 +130,19 @@ class PortalAdmin(ModelAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
 
+def _bytes_of(model: type[models.Model]) -> list[str]:
+    return [field.name for field in model._meta.concrete_fields if isinstance(field, models.BinaryField)]  # noqa: SLF001
+
+
+def _bytes_along(model: Any, path: str) -> list[str]:
+    """The columns with bytes of every model on the way of a `select_related`, by their lookups."""
+    found, way = [], ""
+    for step in path.split("__"):
+        model, way = model._meta.get_field(step).related_model, f"{way}{step}__"  # noqa: SLF001 (public Meta API)
+        found += [way + name for name in _bytes_of(model)]
+    return found
+
+
 ROW_ACTION = "row_action"
 _KEY_DIGITS = 18
 
@@ -167,6 +181,15 @@ def _row_menu_column(menu: Sequence[tuple[str, str]], dangerous: Sequence[str]) 
         )
 
     return row_menu
+
+
+class RelatedFilter(admin.RelatedFieldListFilter):
+    """Django's filter by a related row, which reads the rows' names without their bytes."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: ModelAdmin) -> list[Any]:
+        rows = field.related_model._default_manager.defer(*_bytes_of(field.related_model))  # noqa: SLF001 (public API)
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        return [(row.pk, str(row)) for row in (rows.order_by(*ordering) if ordering else rows)]
 
 
 class ReadOnlyAdmin(PortalAdmin):

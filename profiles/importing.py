@@ -114,7 +114,7 @@ def refuse_used_names(bundle: Bundle, mobileconfig: Mobileconfig, signed: bytes)
                 "has. Give the file a new PayloadUUID and sign it again."
             )
     others = Profile.objects.filter(identifier=mobileconfig.identifier).exclude(revision__bundle=bundle)
-    other = others.select_related("revision__bundle").defer("content", "signed").first()
+    other = others.select_related("revision__bundle").only("revision__bundle__name").first()
     if other is not None:
         raise ImportRefused(
             f'The bundle "{other.revision.bundle}" delivers a profile with the same PayloadIdentifier: devices would '

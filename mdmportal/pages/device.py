@@ -63,6 +63,7 @@ def _facts(device: Device) -> dict[str, Any]:
         # Rows of channels that ended say nothing about the device as it is now.
         Installation.objects.filter(enrollment__device=device, enrollment__state=EnrollmentState.ENROLLED)
         .select_related("bundle", "profile__revision", "enrollment")
+        .defer("bundle__original", "profile__content", "profile__signed", "profile__revision__draft")
         .order_by("bundle__name", "-part")
     )
     verdicts = Verdict.objects.filter(enrollment__device=device, enrollment__state=EnrollmentState.ENROLLED)

@@ -90,7 +90,7 @@ def _in_force(row: Enrollment) -> tuple[bool, int]:
 
 def _installations(channels: dict[int, int]) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    rows = Installation.objects.filter(enrollment__in=channels).select_related("bundle")
+    rows = Installation.objects.filter(enrollment__in=channels).select_related("bundle").defer("bundle__original")
     for row in rows.order_by("bundle__name", "-part"):
         found[channels[row.enrollment_id]].append({
             "bundle": row.bundle.name,

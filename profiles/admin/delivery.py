@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from devices.models import LadderState
 from devices.words import LADDER_WORDS, sentence
 from operations.confirmation import ask
-from portal_ui.admin import ReadOnlyAdmin, moment, moment_column
+from portal_ui.admin import ReadOnlyAdmin, RelatedFilter, moment, moment_column
 from profiles import acts
 from profiles.models import Assignment, Bundle, Installation
 from profiles.scope import devices_reached
@@ -22,7 +22,7 @@ class AssignmentAdmin(ReadOnlyAdmin):
 
     list_display = ["bundle", "group", "excluded", "since"]
     list_select_related = ["bundle", "group"]
-    list_filter = ["bundle", "group", "excluded"]
+    list_filter = [("bundle", RelatedFilter), "group", "excluded"]
     ordering = ["bundle__name", "group__name"]
     actions = ["unassign"]
     row_actions = ["unassign"]
@@ -64,7 +64,7 @@ class InstallationAdmin(ReadOnlyAdmin):
     list_display = ["bundle", "part", "device", "standing", "why", "attempts", "changed", "next_try"]
     list_display_links = ["bundle"]
     list_select_related = ["bundle", "enrollment__device"]
-    list_filter = ["state", "bundle", "part"]
+    list_filter = ["state", ("bundle", RelatedFilter), "part"]
     search_fields = ["enrollment__device__serial_number", "enrollment__device__name", "payload_uuid"]
     ordering = ["-pk"]
     actions = ["retry"]

@@ -10,7 +10,7 @@ from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from portal_ui.admin import ReadOnlyAdmin, ReadOnlyInline, moment_column
+from portal_ui.admin import ReadOnlyAdmin, ReadOnlyInline, RelatedFilter, moment_column
 from profiles import acts, catalogue, revisions
 from profiles.models import Profile, Revision
 
@@ -25,7 +25,7 @@ class ProfileInline(ReadOnlyInline):
 class RevisionAdmin(ReadOnlyAdmin):
     list_display = ["__str__", "delivery_rule", "published", "published_by"]
     list_select_related = ["bundle", "published_by"]
-    list_filter = ["bundle"]
+    list_filter = [("bundle", RelatedFilter)]
     inlines = [ProfileInline]
 
     published = moment_column("published_at", "published")
@@ -37,7 +37,7 @@ class ProfileAdmin(ReadOnlyAdmin):
 
     list_display = ["display_name", "revision", "part", "identifier", "uuid"]
     list_select_related = ["revision__bundle"]
-    list_filter = ["part", "revision__bundle"]
+    list_filter = ["part", ("revision__bundle", RelatedFilter)]
     search_fields = ["display_name", "identifier", "uuid"]
     change_form_template = "profiles/profile_change_form.html"
 

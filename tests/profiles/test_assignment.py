@@ -45,6 +45,13 @@ def statements(number: int, now) -> list[str]:
     return [shape for shape, _ in groupby(shapes)]
 
 
+def test_a_plan_decrypts_nothing(clock, everyone):
+    # Drafts and files may be megabytes, and every report of a device leads to a plan.
+    assign(published(payload(PASSCODE), payload(VPN), now=clock()), everyone, now=clock())
+    read = [sql.partition(" FROM ")[0] for sql in statements(1, clock())]
+    assert not [sql for sql in read if re.search(r'"(draft|original|content|signed)"', sql)]
+
+
 def test_a_plan_costs_the_same_statements_for_50_and_for_400_devices(clock, everyone):
     bundle = published(payload(PASSCODE), payload(VPN), now=clock())
     assign(bundle, everyone, now=clock())
