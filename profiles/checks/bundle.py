@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 
 from profiles.checks import delivery, keys, names, neighbours, platforms, references
 from profiles.checks.contents import Item, read
@@ -9,7 +10,7 @@ from profiles.checks.findings import Finding, Severity
 from profiles.checks.fleet import segments_of, total
 from profiles.checks.original import check_original, read_original
 from profiles.models import Bundle
-from profiles.pairing import parts
+from profiles.pairing import parts, texts
 from profiles.scope import devices_in_scope
 from protocol.schema import Catalogue
 
@@ -24,12 +25,13 @@ def check_bundle(bundle: Bundle, *, now: datetime, catalogue: Catalogue) -> list
 
 
 def _payloads(bundle: Bundle, catalogue: Catalogue) -> list[Finding]:
-    items, findings = read(bundle.payloads.all(), catalogue)
+    rows = list(bundle.payloads.all())
+    items, findings = read(rows, catalogue)
     if not items and not findings:
         return [Finding(Severity.ERROR, "The bundle is empty: it has no payloads.")]
     findings += keys.check_keys(items, catalogue)
     findings += names.check_names(items)
-    findings += names.check_variables(items)
+    findings += names.check_variables(items, [*chain(*texts(bundle, rows).values()), bundle.consent_text])
     findings += names.check_clear_secrets(items)
     findings += neighbours.check_single(items)
     findings += references.check_references(parts(bundle.delivery_rule, items), catalogue)

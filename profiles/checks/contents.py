@@ -30,6 +30,8 @@ class Item:
     uuid: str
     facts: PayloadFacts | None
     content: Content = field(repr=False)
+    # The keys that every payload may have, such as PayloadDescription.
+    common: Content = field(default_factory=dict, repr=False)
 
     @property
     def variant(self) -> str:
@@ -133,6 +135,7 @@ def _item(payload: Payload, content: Content, catalogue: Catalogue) -> Item:
         uuid=payload.payload_uuid,
         facts=facts,
         content=own,
+        common={key: value for key, value in content.items() if key not in own},
     )
 
 

@@ -4,7 +4,7 @@ Devices refuse a profile whose payloads share an identifier or a UUID (MCProfile
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from profiles import overlay, secrets, variables
 from profiles.checks.contents import Item, walk
@@ -44,13 +44,31 @@ def check_clear_secrets(items: Sequence[Item]) -> Iterator[Finding]:
                 yield item.finding(Severity.NOTE, sentence, path=spot.where)
 
 
-def check_variables(items: Sequence[Item]) -> Iterator[Finding]:
-    """Variables that nothing is filled in for, and secrets that nobody stored. One statement."""
-    named = {number: variables.names_in(dict(item.content)) for number, item in enumerate(items)}
-    absent = set(secrets.missing(variables.secret_names(frozenset().union(*named.values()))))
+def check_variables(items: Sequence[Item], texts: Sequence[str]) -> Iterator[Finding]:
+    """Variables that nothing is filled in for, and secrets that nobody stored, or that somebody would read.
+
+    `texts` are the bundle's own: names, descriptions, consent. One statement.
+    """
+    own = [variables.names_in(dict(item.content)) for item in items]
+    read = [variables.names_in(dict(item.common)) for item in items]
+    whole = variables.names_in(list(texts))
+    absent = set(secrets.missing(variables.secret_names(frozenset().union(*own, *read, whole))))
     for number, item in enumerate(items):
-        for name in variables.unknown(named[number]):
-            yield item.finding(Severity.ERROR, f"names a variable that does not exist: {name[:100]}.")
-        for name in variables.secret_names(named[number]):
-            if name in absent:
-                yield item.finding(Severity.ERROR, f"names a secret that is not stored: {name}.")
+        for sentence in (*_wrong(own[number] | read[number], absent), *_shown(read[number])):
+            yield item.finding(Severity.ERROR, sentence)
+    for sentence in (*_wrong(whole, absent), *_shown(whole)):
+        yield Finding(Severity.ERROR, f"What the user reads {sentence}")
+
+
+def _wrong(names: frozenset[str], absent: Collection[str]) -> Iterator[str]:
+    for name in variables.unknown(names):
+        yield f"names a variable that does not exist: {name[:100]}."
+    for name in variables.secret_names(names):
+        if name in absent:
+            yield f"names a secret that is not stored: {name}."
+
+
+def _shown(names: frozenset[str]) -> Iterator[str]:
+    """Settings shows names and descriptions to whoever holds the device."""
+    for name in variables.secret_names(names):
+        yield f"would show a secret to the device's user: {name}."

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import pytest
 
+from profiles import secrets
 from profiles.checks import Severity, check_bundle
 from profiles.models import Payload
 from tests.profiles.checking import errors, found, passcode, says, vpn
@@ -119,3 +120,29 @@ def test_a_secret_that_stands_in_the_payload_is_a_note(now: datetime) -> None:
     finding = found(bundle_of(wifi("hunter2hunter2"), now=now), "secret in clear", now=now)
     assert (finding.severity, finding.path) == (Severity.NOTE, "Password")
     assert not says(bundle_of(wifi("{{ secret.office }}"), now=now), "secret in clear", now=now)
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "words"),
+    [
+        ("requirement_description", "Ask {{ help.desk }}", "What the user reads names a variable that does not exist"),
+        ("capability_name", "VPN {{ secret.vpn }}", "What the user reads would show a secret"),
+        ("consent_text", "{{ secret.nowhere }}", "What the user reads names a secret that is not stored"),
+    ],
+)
+def test_variables_in_what_the_user_reads_are_looked_at(now: datetime, column: str, text: str, words: str) -> None:
+    secrets.store("vpn", b"hunter2", actor=None, now=now)
+    bundle = bundle_of(passcode(), vpn(), now=now)
+    assert errors(bundle, now) == []
+    setattr(bundle, column, text)
+    bundle.save()
+    assert any(words in finding.sentence for finding in errors(bundle, now))
+
+
+def test_variables_in_a_payloads_description_are_looked_at(now: datetime) -> None:
+    secrets.store("vpn", b"hunter2", actor=None, now=now)
+    described = passcode(PayloadDescription="{{ secret.vpn }} {{ help.desk }}")
+    sentences = [finding.sentence for finding in errors(bundle_of(described, now=now), now)]
+    assert any("would show a secret to the device's user: vpn" in sentence for sentence in sentences)
+    assert any("variable that does not exist: help.desk" in sentence for sentence in sentences)
+    assert not errors(bundle_of(passcode(PayloadDescription="For {{ user.name }}"), now=now), now)
