@@ -107,7 +107,8 @@ def refuse_used_names(bundle: Bundle, mobileconfig: Mobileconfig, signed: bytes)
 
     A device tells profiles apart by PayloadIdentifier and versions of one by PayloadUUID.
     """
-    for profile in Profile.objects.filter(uuid=mobileconfig.uuid):
+    # Devices compare UUIDs whatever their case, and so does proof.
+    for profile in Profile.objects.filter(uuid__iexact=mobileconfig.uuid):
         if bytes(profile.signed) != signed:
             raise ImportRefused(
                 "Its PayloadUUID was delivered before with other content, so that no device could prove which one it "

@@ -38,7 +38,7 @@ def check_original(
     if names_in(dict(read.mobileconfig.content)):
         sentence = "The file names variables; it is delivered byte for byte, and nothing is filled in."
         yield Finding(Severity.WARNING, sentence)
-    for profile in Profile.objects.filter(uuid=read.mobileconfig.uuid).select_related("revision"):
+    for profile in Profile.objects.filter(uuid__iexact=read.mobileconfig.uuid).only("signed"):
         if bytes(profile.signed) != bytes(bundle.original):
             sentence = (
                 "The file's PayloadUUID was delivered with other content: no device could prove which one it has."

@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 from operations.models import AuditEvent
 from profiles import catalogue
 from profiles.composing import import_as_new, import_exactly, import_into
-from profiles.errors import ImportRefused
+from profiles.errors import ImportRefused, PublishError
 from profiles.importing import new_bundle
 from profiles.inspecting import inspect
 from profiles.models import Bundle, DeliveryRule, Part, Payload, Profile, Secret
@@ -241,6 +241,17 @@ def test_a_uuid_that_devices_have_with_other_content_is_refused(signing, sign, n
         exactly(sign(file(payload(WIFI), PayloadUUID="U-3")), now, name="Another")
     with pytest.raises(ImportRefused, match="as another profile"):
         exactly(sign(file(payload(WIFI), PayloadUUID="U-4", PayloadIdentifier="com.example.other")), now, into=first)
+
+
+def test_a_uuid_in_small_letters_is_the_same_uuid(signing, sign, now):
+    first = exactly(sign(file(payload(WIFI, SSID_STR="Office"))), now)
+    published(first, now)
+    changed = sign(file(payload(WIFI, SSID_STR="Changed"), PayloadUUID="u-1"))
+    with pytest.raises(ImportRefused, match="PayloadUUID was delivered before"):
+        exactly(changed, now, into=first)
+    Bundle.objects.update(original=changed)
+    with pytest.raises(PublishError, match="delivered with other content"):
+        publish(first, by=None, now=now)
 
 
 def test_a_bundle_has_either_payloads_or_a_file(bundle, sign, now):
