@@ -9,7 +9,9 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import F
 
@@ -153,3 +155,10 @@ def count_use(enrollment: Enrollment, now: datetime) -> None:
 
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def profile_identifier() -> str:
+    """The enrollment profile's PayloadIdentifier: the portal's host, reversed. No other profile may have it."""
+    host = urlsplit(settings.PORTAL_URL).hostname or "localhost"
+    labels = [host] if ":" in host or host.replace(".", "").isdigit() else reversed(host.split("."))
+    return f"{'.'.join(labels)}.mdm.enrollment".replace(":", "-")

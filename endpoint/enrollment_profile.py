@@ -6,7 +6,6 @@ by a profile that replaces the one it has (mdm-protocol 3.5 and 5).
 
 import hashlib
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
@@ -14,6 +13,7 @@ from django.urls import reverse
 
 from certificates.authority import ensure_authority, signer
 from certificates.push_certificates import current_push_certificate
+from devices.invitations import profile_identifier
 from protocol.cms import sign_attached
 from protocol.mobileconfig import EnrollmentProfile
 from protocol.plist import dumps
@@ -30,13 +30,6 @@ def portal_url(name: str, *args: str) -> str:
     return f"{settings.PORTAL_URL}{reverse(name, args=args)}"
 
 
-def identifier() -> str:
-    """The profile's PayloadIdentifier: the portal's host, reversed."""
-    host = urlsplit(settings.PORTAL_URL).hostname or "localhost"
-    labels = [host] if ":" in host or host.replace(".", "").isdigit() else reversed(host.split("."))
-    return f"{'.'.join(labels)}.mdm.enrollment".replace(":", "-")
-
-
 def render(challenge: str, now: datetime) -> bytes:
     """The profile with this challenge, signed unless PORTAL_SIGN_ENROLLMENT is off. Raises NoPushCertificate."""
     push = current_push_certificate()
@@ -45,7 +38,7 @@ def render(challenge: str, now: datetime) -> bytes:
     root = ensure_authority(now).certificate.public_bytes(Encoding.DER)
     organization = settings.PORTAL_ORGANIZATION
     content = EnrollmentProfile(
-        identifier=identifier(),
+        identifier=profile_identifier(),
         organization=organization,
         topic=push.topic,
         server_url=portal_url("mdm-connect"),

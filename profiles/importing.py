@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.text import slugify
 
+from devices.invitations import profile_identifier
 from profiles import catalogue, overlay
 from profiles.errors import ImportRefused
 from profiles.models import Bundle, DeliveryRule, Payload, Profile, Role
@@ -107,6 +108,11 @@ def refuse_used_names(bundle: Bundle, mobileconfig: Mobileconfig, signed: bytes)
 
     A device tells profiles apart by PayloadIdentifier and versions of one by PayloadUUID.
     """
+    if mobileconfig.identifier.lower() == profile_identifier().lower():
+        raise ImportRefused(
+            "Its PayloadIdentifier is that of the enrollment: it would take the enrollment's place, and its removal "
+            "would be the end of management."
+        )
     # Devices compare UUIDs whatever their case, and so does proof.
     for profile in Profile.objects.filter(uuid__iexact=mobileconfig.uuid):
         if bytes(profile.signed) != signed:

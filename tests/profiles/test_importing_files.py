@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from devices.invitations import profile_identifier
 from operations.models import AuditEvent
 from profiles import catalogue
 from profiles.composing import import_as_new, import_exactly, import_into
@@ -252,6 +253,12 @@ def test_a_uuid_in_small_letters_is_the_same_uuid(signing, sign, now):
     Bundle.objects.update(original=changed)
     with pytest.raises(PublishError, match="delivered with other content"):
         publish(first, by=None, now=now)
+
+
+def test_a_file_cannot_take_the_place_of_the_enrollment(sign, now):
+    data = sign(file(payload(WIFI), PayloadIdentifier=profile_identifier()))
+    with pytest.raises(ImportRefused, match="end of management"):
+        exactly(data, now)
 
 
 def test_a_bundle_has_either_payloads_or_a_file(bundle, sign, now):
