@@ -23,6 +23,7 @@ from profiles.assignment import plan
 from protocol import checkin
 from protocol.commands import DEVICE_INFORMATION_QUERIES
 from protocol.errors import ProtocolError
+from provisioning import rollout
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ def _ask_for_inventory(result: TokenUpdateResult, now: datetime) -> None:
         ("SecurityInfo", {}, INVENTORY_PRIORITY),
         ("ProfileList", {}, INVENTORY_PRIORITY),
     ]
+    if rollout.has_lineages():
+        asked.append(("ProvisioningProfileList", {}, INVENTORY_PRIORITY))
     if result.enrollment.awaiting_configuration:
         asked.append(("DeviceConfigured", {}, CONFIGURED_PRIORITY))
     specs = [
@@ -106,7 +109,8 @@ def _plan(enrollment_pk: int, now: datetime) -> None:
     """Queue what is wanted on the device; the sweep heals a failure, and the device is enrolled all the same."""
     try:
         plan([enrollment_pk], now)
-    except Exception:  # whatever is wrong with a bundle, it must not keep devices from enrolling
+        rollout.plan([enrollment_pk], now)
+    except Exception:  # whatever is wrong with a bundle or a lineage, it must not keep devices from enrolling
         log.exception("plan for the new enrollment %d failed; the sweep tries again", enrollment_pk)
 
 

@@ -22,6 +22,10 @@ from protocol import commands
 from protocol.errors import ProtocolError
 from protocol.plist import PlistValue, loads_dict
 from protocol.reports import Report, Status
+from provisioning import delivery as provisioning_delivery
+from provisioning import installations as provisioning_installations
+from provisioning import rollout
+from provisioning.errors import ProvisioningError
 
 Params = dict[str, PlistValue]
 # Parameters, the primary key of the channel that asked, and the moment.
@@ -41,7 +45,7 @@ def render(offer: Offer, enrollment_pk: int, now: datetime) -> bytes:
     except EncryptionError as error:
         _blame_the_keys()
         raise RenderError(str(error)) from error
-    except (ProtocolError, DeliveryError, RenderError) as error:
+    except (ProtocolError, DeliveryError, ProvisioningError, RenderError) as error:
         raise RenderError(str(error)) from error
     except DatabaseError:
         raise
@@ -76,7 +80,20 @@ def _clear_passcode(_params: Params, enrollment_pk: int, _now: datetime) -> comm
     return commands.ClearPasscode(token)
 
 
+def _install_provisioning_profile(params: Params, _enrollment_pk: int, _now: datetime) -> commands.Command:
+    return provisioning_delivery.render_install(params)
+
+
+def _remove_provisioning_profile(params: Params, _enrollment_pk: int, _now: datetime) -> commands.Command:
+    uuid = params.get("UUID")
+    if not isinstance(uuid, str):
+        raise RenderError("the command names no provisioning profile")
+    return commands.RemoveProvisioningProfile(uuid)
+
+
 RENDER: Mapping[str, Renderer] = {
+    "InstallProvisioningProfile": _install_provisioning_profile,
+    "RemoveProvisioningProfile": _remove_provisioning_profile,
     "InstallProfile": _install_profile,
     "RemoveProfile": _remove_profile,
     "ClearPasscode": _clear_passcode,
@@ -115,6 +132,22 @@ def _removed(command: Command, report: Report, now: datetime) -> None:
     plan([command.enrollment_id], now)
 
 
+def _provisioning_installed(command: Command, report: Report, now: datetime) -> None:
+    provisioning_installations.on_install_answer(command, report, now)
+    rollout.plan([command.enrollment_id], now)
+
+
+def _provisioning_removed(command: Command, report: Report, now: datetime) -> None:
+    provisioning_installations.on_remove_answer(command, report, now)
+    rollout.plan([command.enrollment_id], now)
+
+
+def _provisioning_list(command: Command, report: Report, now: datetime) -> None:
+    if inventory.store(command, report, now=now) is not None:
+        provisioning_installations.on_list(command.enrollment, now)
+        rollout.plan([command.enrollment_id], now)
+
+
 def _configured(command: Command, report: Report, _now: datetime) -> None:
     """Setup Assistant goes on; an absent AwaitingConfiguration would never say so (mdm-protocol 1.4)."""
     if report.status is Status.ACKNOWLEDGED:
@@ -125,6 +158,9 @@ RESULTS: Mapping[str, Callable[[Command, Report, datetime], None]] = {
     "InstallProfile": installations.on_install_answer,
     "RemoveProfile": _removed,
     "DeviceInformation": _device_information,
+    "InstallProvisioningProfile": _provisioning_installed,
+    "RemoveProvisioningProfile": _provisioning_removed,
+    "ProvisioningProfileList": _provisioning_list,
     "ProfileList": _profile_list,
     "SecurityInfo": _security_info,
     "DeviceConfigured": _configured,
