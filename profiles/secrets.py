@@ -9,10 +9,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import accumulate, islice
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Length
 from django.utils.text import slugify
 from django.views.decorators.debug import sensitive_variables
 
@@ -26,8 +28,9 @@ from protocol.errors import PlistError
 from protocol.plist import loads
 
 HELD_FOR = timedelta(days=1)
-# One person's forms; the oldest make room.
+# One person's forms; the oldest make room. Bytes as they are encrypted.
 MOST_HELD = 200
+MOST_HELD_BYTES = 128 * 1024 * 1024
 LARGEST = 4 * 1024 * 1024
 _LONGEST_NAME = 100
 
@@ -149,11 +152,20 @@ def hold(value: bytes, *, file_name: str, user: AbstractBaseUser, now: datetime)
     """Keep what was typed or uploaded while its form comes back; the token to ask for it. Raises SecretError."""
     if len(value) > LARGEST * 8:
         raise SecretError("The file is too large to be held.")
-    mine = HeldValue.objects.filter(held_by_id=user.pk).order_by("-pk")
-    mine.filter(pk__in=list(mine.values_list("pk", flat=True)[MOST_HELD - 1 :])).delete()
+    _make_room(len(value), user)
     token = randomness.token_urlsafe(32)
     HeldValue.objects.create(token=token, value=value, file_name=file_name[:255], held_at=now, held_by_id=user.pk)
     return token
+
+
+def _make_room(size: int, user: AbstractBaseUser) -> None:
+    """Forget the oldest of what this person had held where it and `size` bytes more are too much."""
+    mine = HeldValue.objects.filter(held_by_id=user.pk).order_by("-pk")
+    sizes = list(mine.annotate(size=Length("value")).values_list("pk", "size"))
+    # Encryption makes three bytes four.
+    sums = accumulate((held_size for _, held_size in sizes), initial=size * 4 // 3)
+    fitting = sum(1 for total in islice(sums, MOST_HELD) if total <= MOST_HELD_BYTES)
+    mine.filter(pk__in=[pk for pk, _ in sizes[max(fitting - 1, 0) :]]).delete()
 
 
 def held(token: str, *, user: AbstractBaseUser) -> bytes | None:

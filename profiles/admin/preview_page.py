@@ -26,7 +26,8 @@ LONGEST_XML = 60_000
 def preview_page(admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse:
     """GET: ?device= is a serial number, a part of a name or a key; several matches are offered as links."""
     bundle = get_bundle(admin, request, pk)
-    wanted = request.GET.get("device", "").strip()[:100]
+    # PostgreSQL takes no NUL in a text.
+    wanted = request.GET.get("device", "").replace("\0", "").strip()[:100]
     found = list(_matches(wanted)[: SHOWN + 1]) if wanted else []
     exact = [device for device in found if wanted.lower() in {str(device.pk), device.serial_number.lower()}]
     device = (exact or found)[0] if len(exact or found) == 1 else None

@@ -103,3 +103,10 @@ def test_one_person_cannot_hold_without_end(now, person):
     assert HeldValue.objects.count() == secrets.MOST_HELD
     assert secrets.held(tokens[0], user=person) is None
     assert secrets.held(tokens[-1], user=person) == b"x"
+
+
+def test_large_files_that_are_held_make_room_for_each_other(now, person):
+    font = bytes(secrets.LARGEST * 8)
+    tokens = [secrets.hold(font, file_name="font.ttf", user=person, now=now) for _ in range(4)]
+    assert HeldValue.objects.count() == 2
+    assert secrets.held(tokens[-1], user=person) == font
