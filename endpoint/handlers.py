@@ -14,6 +14,7 @@ from certificates.models import CertificateAuthority
 from devices import escrow, inventory
 from devices.models import Command, Enrollment, EscrowedSecret
 from devices.queue import Offer
+from endpoint.app_downloads import manifest_url
 from profiles import gate, installations
 from profiles.assignment import plan
 from profiles.delivery import render_install_profile
@@ -23,8 +24,8 @@ from protocol.errors import ProtocolError
 from protocol.plist import PlistValue, loads_dict
 from protocol.reports import Report, Status
 from provisioning import delivery as provisioning_delivery
+from provisioning import enterprise_apps, rollout
 from provisioning import installations as provisioning_installations
-from provisioning import rollout
 from provisioning.errors import ProvisioningError
 
 Params = dict[str, PlistValue]
@@ -91,7 +92,16 @@ def _remove_provisioning_profile(params: Params, _enrollment_pk: int, _now: date
     return commands.RemoveProvisioningProfile(uuid)
 
 
+def _install_application(params: Params, enrollment_pk: int, now: datetime) -> commands.Command:
+    version = params.get("AppVersion")
+    if isinstance(version, int):
+        url = manifest_url(enterprise_apps.sign_link(enrollment_pk, version, now))
+        params = dict(enterprise_apps.install_params(version, url))
+    return commands.GenericCommand("InstallApplication", params)
+
+
 RENDER: Mapping[str, Renderer] = {
+    "InstallApplication": _install_application,
     "InstallProvisioningProfile": _install_provisioning_profile,
     "RemoveProvisioningProfile": _remove_provisioning_profile,
     "InstallProfile": _install_profile,

@@ -9,6 +9,7 @@ from mdmportal.pages.push_certificate import upload
 from mdmportal.pages.records import records
 from mdmportal.pages.search import palette, search_page
 from mdmportal.pages.start import start_page
+from provisioning.admin.calendar_page import feed
 
 admin.site.site_header = admin.site.site_title = "MDM Portal"
 admin.site.index_title = "Dashboard"
@@ -27,5 +28,6 @@ urlpatterns = [
     path("admin/search/", admin.site.admin_view(search_page), name="search"),
     path("admin/palette.json", admin.site.admin_view(palette), name="palette"),
     path("admin/records/", admin.site.admin_view(records), name="records"),
+    path("calendar/<str:token>/provisioning.ics", feed, name="provisioning_calendar"),
     path("admin/", admin.site.urls),
 ]

@@ -6,6 +6,7 @@ blocks.css by the tone (`good`, `warn`, `bad`, `note`), which never says anythin
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -37,6 +38,27 @@ class Share:
     label: str
     value: int
     tone: str = "note"
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Something that holds from `start` to `end`."""
+
+    start: datetime
+    end: datetime
+    words: str
+    tone: str = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One line of bars; `marks` are moments with their words."""
+
+    label: str
+    words: str
+    bars: Sequence[Bar]
+    marks: Sequence[tuple[datetime, str]] = ()
     url: str = ""
 
 
@@ -78,6 +100,58 @@ def _dot(dot: Dot, y: int, days: int) -> SafeString:
         if dot.url
         else drawn
     )
+
+
+def lanes(rows: Sequence[Lane], *, title: str, now: datetime, span: timedelta = timedelta(days=400)) -> SafeString:
+    """One lane a row, with what held and holds in it, today's line, and marks; at most `span` to either side of today."""
+    begin = max(min((bar.start for row in rows for bar in row.bars), default=now), now - span)
+    end = min(max((bar.end for row in rows for bar in row.bars), default=now), now + span)
+    axis = _Axis(min(begin, now), max(end, now + (now - begin) / 4, now + timedelta(minutes=1)))
+    height = AXIS + ROW * len(rows) + 6
+    today = axis.percent(now)
+    parts = [
+        format_html('<text x="{}%" y="15" text-anchor="{}" class="portal-chart-quiet">today</text>', _number(today), _anchor(today)),
+        *(_lane(row, AXIS + ROW * number, axis) for number, row in enumerate(rows)),
+        format_html('<line x1="{0}%" x2="{0}%" y1="{1}" y2="{2}" class="portal-chart-today"/>', _number(today), AXIS - 6, height),
+    ]  # fmt: skip
+    return _picture(
+        parts, title=title, height=height, heads=("What", "When"), rows=[(row.label, row.words) for row in rows]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    begin: datetime
+    end: datetime
+
+    def percent(self, moment: datetime) -> float:
+        """Where a moment lies; what is outside lies at the edge."""
+        share = (moment - self.begin) / (self.end - self.begin)
+        return 100 * min(max(share, 0.0), 1.0)
+
+
+def _anchor(x: float) -> str:
+    return "start" if x < 8 else "end" if x > 92 else "middle"
+
+
+def _lane(row: Lane, y: int, axis: _Axis) -> SafeString:
+    name = format_html(
+        '<text x="4" y="{}">{} <tspan class="portal-chart-quiet">{}</tspan></text>',
+        y + 15,
+        _short(row.label),
+        row.words,
+    )
+    parts = [format_html('<a href="{}">{}</a>', row.url, name) if row.url else name]
+    parts.append(_rect(x=0, y=y + 21, width=100, height=9, css="portal-chart-track"))
+    for bar in row.bars:
+        x, end = axis.percent(bar.start), axis.percent(bar.end)
+        shape = _rect(x=x, y=y + 21, width=max(end - x, 0.3), height=9, css=f"portal-chart-{bar.tone}")
+        parts.append(format_html("<g><title>{}</title>{}</g>", bar.words, shape))
+    for moment, words in row.marks:
+        x = axis.percent(moment)
+        line = '<g><title>{0}</title><line x1="{1}%" x2="{1}%" y1="{2}" y2="{3}" class="portal-chart-mark"/></g>'
+        parts.append(format_html(line, words, _number(x), y + 17, y + 34))
+    return mark_safe("".join(parts))  # noqa: S308 (each part was made by format_html)
 
 
 def bars(shares: Sequence[Share], *, title: str, heads: tuple[str, str] = ("What", "How many")) -> SafeString:

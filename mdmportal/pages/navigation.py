@@ -52,14 +52,16 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         Entry("Assignments", "admin:profiles_assignment_changelist", "profiles.view_assignment", "assignments"),
         Entry("Installations", "admin:profiles_installation_changelist", "profiles.view_installation", "installations"),
         Entry("Secrets", "admin:profiles_secret_changelist", "profiles.view_secret", "secrets"),
-        Entry("Provisioning profiles", "admin:provisioning_provisioningprofile_changelist",
-              "provisioning.view_provisioningprofile", "provisioning"),
+        Entry("Provisioning profiles", "admin:provisioning_lineage_changelist", "provisioning.view_lineage", "provisioning",
+              "", ("/admin/provisioning/renewal/", "/admin/provisioning/provisioningprofile/")),
+        Entry("Enterprise apps", "admin:provisioning_enterpriseapp_changelist", "provisioning.view_enterpriseapp", "bundles"),
     )),
     ("Trust", (
         Entry("Push & certificates", "admin:certificates_pushcertificate_changelist", "certificates.view_pushcertificate",
               "push", "ending", ("/admin/push-certificate/",)),
         Entry("Issued certificates", "admin:certificates_issuedcertificate_changelist",
               "certificates.view_issuedcertificate", "certificates"),
+        Entry("API keys", "admin:provisioning_apikey_changelist", "provisioning.view_apikey", "secrets"),
         Entry("Audit log", "admin:operations_auditevent_changelist", "operations.view_auditevent", "audit"),
     )),
     ("System", (

@@ -26,6 +26,19 @@ from operations import audit
 from operations.models import Alert, Operation
 from profiles.models import Assignment, Bundle, Installation, Payload, Profile, Revision, Secret
 from protocol.plist import dumps
+from provisioning.models import (
+    ApiKey,
+    AppBundle,
+    AppVersion,
+    DeveloperTeam,
+    EnterpriseApp,
+    Lineage,
+    LineageAssignment,
+    ListedProvisioningProfile,
+    ProvisioningInstallation,
+    ProvisioningProfile,
+    Renewal,
+)
 
 HOSTILE = '<script>alert("1")</script>'
 # Everything that must stay out of every page, in whatever form a page could show it.
@@ -64,6 +77,7 @@ def furnish(now) -> SimpleNamespace:
     rows = SimpleNamespace(device=device, group=group, enrollment=enrollment, invitation=invitation)
     _records(rows, now)
     _bundle(rows, now)
+    _provisioning(rows, now)
     rows.alert = Alert.objects.create(key="k", title=HOSTILE, text=HOSTILE, raised_at=now)
     items = {device.pk: HOSTILE}
     rows.operation = Operation.objects.begin("command.DeviceLock", title=HOSTILE, items=items, actor=None, now=now)
@@ -133,6 +147,49 @@ def _bundle(rows, now):
         enrollment=rows.enrollment, bundle=bundle, part="whole", profile=rows.profile, payload_uuid="U-2",
         state="failed", reason=HOSTILE, created_at=now, changed_at=now,
     )  # fmt: skip
+
+
+def _provisioning(rows, now):
+    team = DeveloperTeam.objects.create(identifier="AB12CD34EF", name=HOSTILE, created_at=now)
+    rows.api_key = ApiKey.objects.create(
+        team=team, program="enterprise", key_id="2X9R4HXF34", issuer_id="i", private_key=SECRET_BYTES, error=HOSTILE,
+        state="failing", added_at=now,
+    )  # fmt: skip
+    rows.lineage = Lineage.objects.create(
+        team=team, application_identifier=HOSTILE, kind="in_house", platform="iOS", name=HOSTILE, policy="manual",
+        api_key=rows.api_key, canary_group=rows.group, created_at=now,
+    )  # fmt: skip
+    LineageAssignment.objects.create(lineage=rows.lineage, group=rows.group, created_at=now)
+    certificate = {"common_name": HOSTILE, "serial_number": HOSTILE, "not_after": now.isoformat(), "sha256": "0"}
+    old, new = (
+        ProvisioningProfile.objects.create(
+            lineage=rows.lineage, uuid=HOSTILE, uuid_key=f"u{days}", name=HOSTILE, sha256=str(days), data=SECRET_BYTES,
+            created_at=now, expires_at=now + timedelta(days=days), effective_end=now + timedelta(days=days),
+            certificates=[certificate], source="api", added_at=now,
+        )
+        for days in (30, 300)
+    )  # fmt: skip
+    Lineage.objects.filter(pk=rows.lineage.pk).update(current=old, effective_end=old.effective_end, renew_at=now)
+    finding = {"severity": "error", "key": HOSTILE, "sentence": HOSTILE}
+    rows.renewal = Renewal.objects.create(
+        lineage=rows.lineage, old_profile=old, new_profile=new, state="blocked", blocked_state="canary", error=HOSTILE,
+        findings=[finding], wave=1, started_at=now,
+    )  # fmt: skip
+    rows.renewal.events.create(at=now, state="canary", sentence=HOSTILE, details={HOSTILE: HOSTILE})
+    ProvisioningInstallation.objects.create(
+        enrollment=rows.enrollment, lineage=rows.lineage, profile=new, state="failed", reason=HOSTILE, wave=1,
+        created_at=now, changed_at=now,
+    )  # fmt: skip
+    ListedProvisioningProfile.objects.create(
+        enrollment=rows.enrollment, uuid=HOSTILE, uuid_key="u30", name=HOSTILE, asked_at=now, reported_at=now
+    )
+    rows.app = EnterpriseApp.objects.create(name=HOSTILE, bundle_identifier="com.example.pos", created_at=now)
+    version = AppVersion.objects.create(
+        app=rows.app, version="1", short_version=HOSTILE, file="apps/none.ipa", size=1, sha256="0", uploaded_at=now
+    )
+    AppBundle.objects.create(
+        version=version, path=HOSTILE, bundle_identifier=HOSTILE, profile=old, lineage=rows.lineage
+    )
 
 
 def reader():
