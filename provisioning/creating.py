@@ -78,7 +78,9 @@ def create(renewal: Renewal, client: Client, *, now: datetime, timing: Timing) -
             return by_hand
     found = _look(renewal, client, listed)
     if found is not None:
-        if _is_ours(renewal, found, wanted_type=wanted_type, certificates=certificates, now=now):
+        if found.bundle_id_id in {None, bundle_id.id} and _is_ours(
+            renewal, found, wanted_type=wanted_type, certificates=certificates, now=now
+        ):
             return _with_content(renewal, client, found, timing=timing)
         return _rename(renewal, "Another profile has this name already; a new name was chosen", now=now)
     if renewal.posted_at is not None:

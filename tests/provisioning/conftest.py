@@ -65,3 +65,8 @@ def lineage(db, fake_roots, lineage_clock) -> Lineage:
 @pytest.fixture
 def portal(lineage_clock) -> FakeApple:
     return FakeApple(lineage_clock)
+
+
+def read_by(data: bytes):
+    """Read under the roots of the settings."""
+    return read_provisioning_profile(data, roots=lineages.roots())
