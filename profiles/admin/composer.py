@@ -52,6 +52,10 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
         help_texts = {
             "description": "For your colleagues; devices never show it.",
             "scope": "Where the settings count on a Mac: for everybody, or for the user who enrolled it.",
+            # Their labels say it all.
+            "withdraw_on_regression": "",
+            "silent_days": "Days without a new proof, until somebody is told.",
+            "removal_disallowed": "",
         }
         labels = {
             "delivery_rule": "How devices get it",

@@ -22,6 +22,7 @@ from profiles.admin.preview_page import xml_of
 from profiles.editing import PayloadEdit, content_of
 from profiles.errors import EditRefused, SecretError
 from profiles.forms import PayloadForm, RawForm, Reference, StoredSecret
+from profiles.forms.badges import badges_of_payload
 from profiles.importing import ENROLLMENT_TYPES, default_role
 from profiles.models import Bundle, Payload, Role, Secret
 from profiles.overlay.marks import REFERENCE_KEYS
@@ -216,6 +217,7 @@ def _page(
         "type_title": type_title(payload) if payload else "",
         "facts": page.facts,
         "summary": overlay.of(variant).summary if variant else "",
+        "marks": badges_of_payload(page.facts.platforms) if page.facts else (),
         "names": names,
         "form": form,
         "expected_version": request.POST.get("expected_version") or bundle.draft_version,

@@ -1,29 +1,41 @@
 """The small marks at a key: which systems have it since when, and what else it asks of a device.
 
-A key that is there wherever its payload is has none: that is said once, above the form.
+What holds for the whole payload is said once, above the form, and not again at each of its keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from protocol.schema import KeyFacts, PlatformFacts
 
 __all__ = ["badges", "badges_of_payload"]
 
+Demand: TypeAlias = tuple[str, Callable[[PlatformFacts], bool]]
+# By the name that Apple's differences have for them.
+_DEMANDS: Mapping[str, Demand] = {
+    "supervised": ("supervised", lambda facts: facts.supervised),
+    "user_enrollment": ("not in User Enrollment", lambda facts: facts.user_enrollment == "forbidden"),
+}
+
 
 def badges(key: KeyFacts) -> tuple[str, ...]:
-    """The marks of one key, as short words ("iOS 17.0+", "supervised")."""
-    return badges_of_payload(key.platforms) if key.differences else ()
+    """The marks of one key, as short words ("iOS 17.0+", "supervised"): only what it says beyond its payload."""
+    if not key.differences:
+        return ()
+    said = {name for differences in key.differences.values() for name in differences}
+    own = [demand for name, demand in _DEMANDS.items() if name in said]
+    return (*_systems(key.platforms), *_demands(key.platforms, own))
 
 
 def badges_of_payload(platforms: Mapping[str, PlatformFacts]) -> tuple[str, ...]:
     """The marks of a payload, from the platforms that have it."""
-    return (
-        *(_system(name, facts) for name, facts in platforms.items()),
-        *_where("supervised", platforms, lambda facts: facts.supervised),
-        *_where("not in User Enrollment", platforms, lambda facts: facts.user_enrollment == "forbidden"),
-    )
+    return (*_systems(platforms), *_demands(platforms, _DEMANDS.values()))
+
+
+def _systems(platforms: Mapping[str, PlatformFacts]) -> tuple[str, ...]:
+    return tuple(_system(name, facts) for name, facts in platforms.items())
 
 
 def _system(name: str, facts: PlatformFacts) -> str:
@@ -33,10 +45,8 @@ def _system(name: str, facts: PlatformFacts) -> str:
     return f"{text} (deprecated in {facts.deprecated})" if facts.deprecated else text
 
 
-def _where(
-    word: str, platforms: Mapping[str, PlatformFacts], holds: Callable[[PlatformFacts], bool]
-) -> tuple[str, ...]:
-    named = [name for name, facts in platforms.items() if holds(facts)]
-    if not named:
-        return ()
-    return (word,) if len(named) == len(platforms) else (f"{word} ({', '.join(named)})",)
+def _demands(platforms: Mapping[str, PlatformFacts], demands: Iterable[Demand]) -> Iterator[str]:
+    for word, holds in demands:
+        named = [name for name, facts in platforms.items() if holds(facts)]
+        if named:
+            yield word if len(named) == len(platforms) else f"{word} ({', '.join(named)})"

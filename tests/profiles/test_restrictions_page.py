@@ -102,3 +102,11 @@ def test_the_page_of_restrictions_opens_at_once(client, bundle):
                 took.append(time.perf_counter() - started)
             assert len(statements) <= STATEMENTS
         assert min(took) < SECONDS
+
+
+def test_what_holds_for_the_whole_payload_is_said_once(client, bundle):
+    facts = packaged().payloads["com.apple.vpn.managed"]
+    assert facts.platforms["iOS"].user_enrollment == "forbidden"
+    html = client.get(f"/admin/profiles/bundle/{bundle.pk}/payloads/add/{facts.variant}/").content.decode()
+    assert html.count("not in User Enrollment") == 1
+    assert '<span class="portal-tag">iOS 4.0+</span>' in html
