@@ -44,6 +44,11 @@ from provisioning.models import (
     RenewalState,
     Source,
 )
+from provisioning.rehearsal import DryRun, dry_run
+
+__all__ = [
+    "DryRun", "advance", "approve", "cancel", "dry_run", "due", "pause", "resume", "retry", "scan", "start", "upload",
+]  # fmt: skip
 
 # More than any run has steps without a wait between them.
 _MOST_STEPS: Final = 30
