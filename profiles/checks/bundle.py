@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import chain
 
+from devices.models import Platform
 from profiles.checks import delivery, keys, names, neighbours, platforms, references
 from profiles.checks.contents import Item, read
 from profiles.checks.findings import Finding, Severity
 from profiles.checks.fleet import segments_of, total
 from profiles.checks.original import check_original, read_original
-from profiles.models import Bundle
+from profiles.models import Bundle, Scope
 from profiles.pairing import parts, texts
 from profiles.scope import devices_in_scope
 from protocol.schema import Catalogue
@@ -56,7 +57,9 @@ def _fleet(
     """What depends on the devices in scope, and on what other bundles do there."""
     devices = devices_in_scope(bundle)
     segments = segments_of(devices)
-    yield from platforms.check_platforms(items, segments, catalogue)
+    # What a bundle for users means to devices without user channels is one finding, that of check_channel.
+    able = [one for one in segments if one.system == Platform.MACOS] if bundle.scope == Scope.USER else segments
+    yield from platforms.check_platforms(items, able, catalogue)
     yield from delivery.check_channel(bundle, items, segments)
     if not bundle.original:
         yield from delivery.check_parts(bundle, parts(bundle.delivery_rule, items), segments)

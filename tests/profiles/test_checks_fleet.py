@@ -175,6 +175,8 @@ def test_a_payload_for_devices_is_an_error_in_a_bundle_for_users(now: datetime, 
     bundle.scope = Scope.USER
     assert found(bundle, "works for the whole Mac only", now=now).severity is Severity.ERROR
     assert found(bundle, "2 devices in scope will not get it", now=now).severity is Severity.WARNING
+    # Said once: that the payload is for another platform adds nothing.
+    assert not says(bundle, "2 devices in scope run something else", now=now)
 
 
 def test_devices_that_cannot_prove_the_requirement_are_counted(now: datetime, devices: MakeDevices) -> None:
