@@ -24,6 +24,7 @@ from protocol.mobileprovision import ProvisioningProfile as ProfileFile
 from provisioning.installations import LIST_PRIORITY, save_rows, snapshot
 from provisioning.lineages import read
 from provisioning.models import (
+    ROLLING_STATES,
     Lineage,
     LineageAssignment,
     ListedProvisioningProfile,
@@ -194,17 +195,17 @@ def targets(lineage: Lineage) -> "QuerySet[Enrollment]":
 
 
 def stragglers(lineage: Lineage) -> "QuerySet[Enrollment]":
-    """Targets on which the newest profile of the lineage is not proved, the longest silent first."""
-    newest = lineage.profiles.order_by("-created_at", "-pk").values("pk")[:1]
+    """Targets on which the wanted profile of the lineage is not proved, the longest silent first."""
     proved = ProvisioningInstallation.objects.filter(
-        enrollment=OuterRef("pk"), profile__in=list(newest.values_list("pk", flat=True)), state=_INSTALLED
+        enrollment=OuterRef("pk"), profile=_wanted_profile(lineage), state=_INSTALLED
     )
     return targets(lineage).filter(~Exists(proved)).select_related("device").order_by("last_seen_at", "pk")
 
 
 def coverage(lineage: Lineage) -> Coverage:
-    """What the lineage's devices hold by their own lists: the newest profile, an older one only, or none."""
-    newest = lineage.profiles.order_by("-created_at", "-pk").values_list("uuid_key", flat=True).first() or ""
+    """What the lineage's devices hold by their own lists: the wanted profile, another one only, or none."""
+    wanted = _wanted_profile(lineage)
+    newest = wanted.uuid_key if wanted is not None else ""
     listed = ListedProvisioningProfile.objects.filter(enrollment=OuterRef("pk"))
     has_current = Exists(listed.filter(uuid_key=newest))
     has_any = Exists(listed.filter(uuid_key__in=lineage.profiles.values("uuid_key")))
@@ -215,6 +216,12 @@ def coverage(lineage: Lineage) -> Coverage:
         only_old=Count("pk", filter=Q(has_current=False, has_any=True)),
     )
     return Coverage(**counted)
+
+
+def _wanted_profile(lineage: Lineage) -> ProvisioningProfile | None:
+    """What devices should hold: what rolls out, else the current one. A newer one may have been refused."""
+    rolling = lineage.renewals.filter(state__in=ROLLING_STATES).select_related("new_profile").first()
+    return rolling.new_profile if rolling is not None else lineage.current
 
 
 def _in_groups(groups: Sequence[DeviceGroup]) -> Q:

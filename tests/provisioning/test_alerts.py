@@ -88,6 +88,23 @@ def test_stragglers_are_named_until_the_old_profile_has_ended(lineage, portal, l
     assert titles() == []
 
 
+def test_a_refused_profile_is_not_what_devices_should_hold(lineage, portal, lineage_clock):
+    LineageAssignment.objects.create(
+        lineage=lineage, group=ensure_all_group(lineage_clock.now), created_at=lineage_clock.now
+    )
+    (phone,) = [Phone(enrollment) for enrollment in enrollments(1, lineage_clock.now)]
+    rollout.plan_all(lineage_clock.now)
+    phone.connect(lineage_clock.now)
+    portal.changes = {"days": 40}
+    lineage_clock.now = lineage.renew_at
+    (pk,) = renewals.scan(lineage_clock.now)
+    renewals.advance(pk, lineage_clock.now, client_for=portal.client_for)
+    assert Renewal.objects.get().state == RenewalState.REJECTED
+    lineage.refresh_from_db()
+    assert rollout.coverage(lineage).current == 1
+    assert not rollout.stragglers(lineage).exists()
+
+
 def test_a_certificate_is_told_before_it_spoils_the_next_renewal(lineage, lineage_clock):
     short = developer("Short Ltd", days=400)
     data = in_house(bundle_identifier="com.example.short", certificates=[short])

@@ -125,6 +125,18 @@ def test_a_post_that_never_arrived_is_repeated_after_two_empty_looks_thirty_seco
     assert portal.made == 1
 
 
+def test_an_impatient_person_does_not_shorten_the_time_between_the_looks(renewal, portal):
+    portal.fail("create_profile", LOST)
+    advance(renewal, portal)
+    portal.clock.now = renewal.next_at
+    for _ in range(3):
+        advance(renewal, portal)
+        renewals.retry(renewal, by=None, now=portal.clock.forward(seconds=5))
+    assert portal.posts == 1
+    assert settle(renewal, portal) == FITS
+    assert (portal.posts, portal.made) == (2, 1)
+
+
 def test_a_list_that_lags_behind_does_not_make_a_second_profile(renewal, portal):
     def vanish(made):
         portal.invisible.add(made.id)
