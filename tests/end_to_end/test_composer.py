@@ -31,16 +31,6 @@ PASSCODE, VPN = "com.apple.mobiledevice.passwordpolicy", "com.apple.vpn.managed"
 BUNDLE = "Corporate VPN"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=chromium.CHROMIUM, args=chromium.ARGUMENTS)
-        yield one
-        one.close()
-
-
 @dataclass
 class Site:
     """An empty portal with one enrolled device, whose user does only what a test says."""

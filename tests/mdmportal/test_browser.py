@@ -1,6 +1,5 @@
 """The pages in Debian's Chromium: nothing blocked, nothing foreign, readable on a phone, usable without JavaScript."""
 
-import os
 import plistlib
 
 import pytest
@@ -36,19 +35,6 @@ VPN = {
                    "AuthenticationMethod": "None", "ExtendedAuthEnabled": 1}},
     ],
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with pytest.MonkeyPatch.context() as patch:
-        # Playwright's event loop runs in this thread, where Django then suspects a coroutine.
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        with sync_playwright() as playwright:
-            one = playwright.chromium.launch(executable_path=chromium.CHROMIUM, args=chromium.ARGUMENTS)
-            yield one
-            one.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The import page in Debian's Chromium: a signed file chosen, looked at and imported, with scripts and without."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,19 +21,6 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(chromium.CHROMIUM is None, reason=chromium.MISSING),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with pytest.MonkeyPatch.context() as patch:
-        # Playwright's event loop runs in this thread, where Django then suspects a coroutine.
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        with sync_playwright() as playwright:
-            one = playwright.chromium.launch(executable_path=chromium.CHROMIUM, args=chromium.ARGUMENTS)
-            yield one
-            one.close()
 
 
 @pytest.fixture
