@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Count, Max, Min, OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import filesizeformat
@@ -50,7 +50,7 @@ class EnterpriseAppAdmin(PortalAdmin):
     """Made by uploading an .ipa."""
 
     list_title = "Enterprise apps"
-    list_display = ["title", "bundle_identifier", "newest", "installable"]
+    list_display = ["title", "bundle_identifier", "files", "installable", "uploaded"]
     list_display_links = None
     search_fields = ["name", "bundle_identifier"]
     ordering = ["name"]
@@ -62,7 +62,12 @@ class EnterpriseAppAdmin(PortalAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EnterpriseApp]:
         rows: QuerySet[EnterpriseApp] = super().get_queryset(request)
-        return rows.annotate(files=Count("versions"), uploaded=Max("versions__uploaded_at"))
+        newest = AppVersion.objects.filter(app=OuterRef("pk")).order_by("-uploaded_at").values("pk")[:1]
+        inside = AppBundle.objects.filter(version=OuterRef("newest")).order_by("profile__effective_end")
+        return rows.annotate(
+            number=Count("versions"), last=Max("versions__uploaded_at"), newest=Subquery(newest),
+            until=Subquery(inside.values("profile__effective_end")[:1]),
+        )  # fmt: skip
 
     @admin.display(description="app", ordering="name")
     def title(self, app: EnterpriseApp) -> SafeString:
@@ -71,10 +76,14 @@ class EnterpriseAppAdmin(PortalAdmin):
         )
 
     @admin.display(description="versions")
-    def newest(self, app: EnterpriseApp) -> str:
-        return str(getattr(app, "files", ""))
+    def files(self, app: EnterpriseApp) -> str:
+        return str(getattr(app, "number", ""))
 
-    installable = moment_column("uploaded", "uploaded", ordered=False)
+    @admin.display(description="newest installs until")
+    def installable(self, app: EnterpriseApp) -> SafeString | str:
+        return end_pill(getattr(app, "until", None), timezone.now())
+
+    uploaded = moment_column("last", "uploaded", ordered=False)
 
     def list_tools(self, request: HttpRequest) -> Tools:
         tools = [("Upload an .ipa", reverse("admin:provisioning_lineage_upload"))]

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST
 
 from portal_ui.admin import PortalAdmin, Tools, moment
 from portal_ui.charts import Bar, Lane, lanes
-from provisioning.admin import assign_page, calendar_page, lineage_page, settings_page, upload_page
+from provisioning.admin import assign_page, calendar_page, dry_run_page, lineage_page, settings_page, upload_page
 from provisioning.admin.frame import UPLOAD, end_pill, state_pill, tone
 from provisioning.models import FINAL_STATES, Lineage, ProvisioningProfile, Renewal, RenewalState
 
@@ -141,6 +141,7 @@ class LineageAdmin(PortalAdmin):
             page("<int:pk>/retire/", settings_page.retire_page, "retire"),
             page("<int:pk>/revive/", settings_page.revive, "revive", post_only=True),
             page("<int:pk>/renew/", lineage_page.renew_page, "renew"),
+            page("<int:pk>/dry-run/", dry_run_page.dry_run_page, "dry_run"),
             page("<int:pk>/stragglers.csv", lineage_page.stragglers_csv, "stragglers"),
         ]
         return own + super().get_urls()

@@ -60,6 +60,7 @@ def own_pages(rows):
         reverse("admin:provisioning_lineage_upload"),
         reverse("admin:provisioning_lineage_settings", args=[rows.lineage.pk]),
         reverse("admin:provisioning_lineage_renew", args=[rows.lineage.pk]),
+        reverse("admin:provisioning_lineage_dry_run", args=[rows.lineage.pk]),
         reverse("admin:provisioning_lineage_retire", args=[rows.lineage.pk]),
         reverse("admin:provisioning_lineage_assign", args=[rows.lineage.pk]),
         reverse("admin:provisioning_lineage_assign", args=[rows.lineage.pk]) + f"?group={rows.group.pk}",

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -31,6 +32,7 @@ from provisioning.models import (
     Renewal,
     RenewalState,
 )
+from simulator.appstoreconnect import AppStoreConnectServer
 from simulator.provisioning_authority import make_authority
 from tests.provisioning.files import ipa
 from tests.provisioning.phones import enrollments
@@ -405,6 +407,49 @@ def test_a_renewal_page_groups_devices_by_state_and_reason(root, lineage, make_f
     assert re.search(r"failed no room 2", page)
 
 
+# --- dry run -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake(make_file, apple_today, settings):
+    """A fake App Store Connect that really answers, with a team, a key and a profile of 200 days ago."""
+    made, certificate, _ = apple_today
+    with AppStoreConnectServer(timezone.now, authority=made) as server:
+        settings.APPSTORECONNECT_ENTERPRISE_URL = server.url()
+        team = server.api.add_team("AB12CD34EF")
+        listed = team.add_certificate(now=timezone.now(), issued=certificate)
+        app_id = team.add_bundle_id("com.example.pos", entitlements={})
+        ago = timezone.now() - timedelta(days=200)
+        old = team.create_profile("POS", bundle_id=app_id.id, certificates=(listed.id,), now=ago)
+        yield SimpleNamespace(api=server.api, key=team.add_key(), old=old)
+
+
+@pytest.fixture
+def renewable(root, fake):
+    """The lineage of that profile, with the key."""
+    take(root, fake.old.content)
+    lineage = Lineage.objects.get()
+    ApiKey.objects.create(
+        team=lineage.team, program="enterprise", key_id=fake.key.key_id, issuer_id=fake.key.issuer_id,
+        private_key=fake.key.pem, added_at=timezone.now(),
+    )  # fmt: skip
+    return lineage
+
+
+def test_a_dry_run_asks_apple_and_makes_nothing(root, renewable, fake):
+    where = address("lineage_dry_run", renewable.pk)
+    assert "Ask Apple now" in text(root.get(where))
+    page = text(root.post(where))
+    assert "would work" in page
+    assert "IOS_APP_INHOUSE" in page
+    assert fake.api.counts["POST", "profiles"] == 0
+    assert not Renewal.objects.exists()
+
+
+def test_a_dry_run_without_a_key_says_so(root, lineage):
+    assert "There is no API key" in text(root.post(address("lineage_dry_run", lineage.pk)))
+
+
 # --- keys --------------------------------------------------------------------------------------------------------------
 
 
@@ -464,6 +509,13 @@ def test_a_key_is_tried_by_its_button_and_the_answer_is_in_words(root, settings)
     page = root.post(address("apikey_test", key.pk), follow=True)
     assert "messagelist" in page.content.decode()
     assert AuditEvent.objects.get(action="api_key.test").details["works"] is False
+
+
+def test_a_key_that_apple_accepts_is_shown_as_working(root, renewable):
+    key = ApiKey.objects.get()
+    assert "Apple accepts the key" in text(root.post(address("apikey_test", key.pk), follow=True))
+    key.refresh_from_db()
+    assert key.state == "working"
 
 
 def test_a_key_is_forgotten_with_a_reason(root):
