@@ -64,7 +64,8 @@ def ask(
     `describe` names one object so that nobody takes it for another.
     """
     expected = queryset.count()
-    form = form_class(request.POST if "confirmed" in request.POST else None, expected=expected)
+    said = (request.POST, request.FILES) if "confirmed" in request.POST else ()
+    form = form_class(*said, expected=expected)
     if form.is_bound and form.is_valid():
         values = {name: value for name, value in form.cleaned_data.items() if name not in {"reason", "count"}}
         return Confirmed(form.cleaned_data["reason"], values)

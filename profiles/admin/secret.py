@@ -34,34 +34,45 @@ def _value_field(**options: Any) -> forms.CharField:
     return forms.CharField(strip=False, widget=widget, max_length=10_000, **options)
 
 
+def _file_field() -> forms.FileField:
+    return forms.FileField(
+        required=False, label="or a file", help_text="A key or anything else that is no single line."
+    )
+
+
+def _with_value(said: dict[str, Any]) -> dict[str, Any]:
+    """The cleaned data with `new_value` as bytes, typed or from the file; ValidationError unless it is one of them."""
+    typed, upload = said.get("new_value", ""), said.get("file")
+    if bool(typed) == bool(upload):
+        raise forms.ValidationError("Give the value: type it, or choose a file.")
+    if upload is not None and upload.size > secrets.LARGEST:
+        raise forms.ValidationError(f"The file is larger than {secrets.LARGEST // 1024 // 1024} MiB.")
+    return {**said, "new_value": typed.encode() if upload is None else upload.read()}
+
+
 class SecretForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """A new secret: typed, or from a file when it is no single line."""
 
     # "value" is the model's own, which no form may show.
     new_value = _value_field(required=False, label="Value", help_text="Never shown again.")
-    file = forms.FileField(
-        required=False, label="or a file", help_text="A key or anything else that is no single line."
-    )
+    file = _file_field()
 
     class Meta:
         model = Secret
         fields = ["name", "note"]
 
     def clean(self) -> dict[str, Any]:
-        said = super().clean() or {}
-        typed, upload = said.get("new_value", ""), said.get("file")
-        if bool(typed) == bool(upload):
-            raise forms.ValidationError("Give the value: type it, or choose a file.")
-        if upload is not None and upload.size > secrets.LARGEST:
-            raise forms.ValidationError(f"The file is larger than {secrets.LARGEST // 1024 // 1024} MiB.")
-        said["new_value"] = typed.encode() if upload is None else upload.read()
-        return said
+        return _with_value(super().clean() or {})
 
 
 class ReplaceForm(ConfirmationForm):
     """The new value, on the page that says how many devices it reaches."""
 
-    new_value = _value_field(label="New value", help_text="Never shown again.")
+    new_value = _value_field(required=False, label="New value", help_text="Never shown again.")
+    file = _file_field()
+
+    def clean(self) -> dict[str, Any]:
+        return _with_value(super().clean() or {})
 
 
 @admin.register(Secret)
@@ -163,8 +174,9 @@ class SecretAdmin(PortalAdmin):
         )
         if isinstance(answer, HttpResponse):
             return answer
-        value = answer.values["new_value"].encode()
-        again = secrets.rotate(secret, value, reason=answer.reason, actor=request.user, now=timezone.now())
+        again = secrets.rotate(
+            secret, answer.values["new_value"], reason=answer.reason, actor=request.user, now=timezone.now()
+        )
         news = f"{again} has a new value." if again.version != secret.version else f"{again} has that value already."
         messages.success(request, news)
         return redirect("admin:profiles_secret_change", pk)

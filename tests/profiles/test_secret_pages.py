@@ -86,6 +86,18 @@ def test_replacing_says_how_many_devices_and_asks_for_the_number(client, secret,
     assert AuditEvent.objects.get(action="secret.replace").reason == "leaked"
 
 
+def test_a_value_is_replaced_by_a_file(client, secret):
+    said = {"confirmed": "1", "reason": "renewed"}
+    assert 'enctype="multipart/form-data"' in client.get(page("replace", secret.pk)).content.decode()
+    assert client.post(page("replace", secret.pk), said).status_code == 400
+    both = {**said, "new_value": "typed", "file": SimpleUploadedFile("identity.p12", b"\x30\xff")}
+    assert client.post(page("replace", secret.pk), both).status_code == 400
+    file = {**said, "file": SimpleUploadedFile("identity.p12", b"\x30\xff")}
+    assert client.post(page("replace", secret.pk), file).status_code == 302
+    secret.refresh_from_db()
+    assert bytes(secret.value) == b"\x30\xff"
+
+
 def test_a_secret_that_is_used_is_not_deleted_and_its_page_says_by_whom(client, secret, clock):
     bundle = published(payload(WIFI, Password="{{ secret.wifi }}"), now=clock())
     assert bundle.name in client.get(page("change", secret.pk)).content.decode()
