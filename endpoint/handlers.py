@@ -155,6 +155,7 @@ def _provisioning_removed(command: Command, report: Report, now: datetime) -> No
 def _provisioning_list(command: Command, report: Report, now: datetime) -> None:
     if inventory.store(command, report, now=now) is not None:
         provisioning_installations.on_list(command.enrollment, now)
+        enterprise_apps.validate_proved(command.enrollment, now)
         rollout.plan([command.enrollment_id], now)
 
 

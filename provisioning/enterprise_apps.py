@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from devices.commands import CommandSpec, enqueue, enqueue_each
-from devices.models import Enrollment, Platform
+from devices.models import Enrollment, LadderState, Platform
 from operations import audit
 from operations.audit import Actor
 from protocol.plist import PlistValue, dumps
@@ -201,6 +201,26 @@ def validate(app: EnterpriseApp, enrollments: QuerySet[Enrollment], *, reason: s
         )
         details = {"enrollments": len(queued)}
         audit.record(actor, "app.validate", subject=app, now=now, reason=reason, details=details)
+    return len(queued)
+
+
+def validate_proved(enrollment: Enrollment, now: datetime) -> int:
+    """Have a device validate the apps under the profiles that its list proved in this very moment; how many commands.
+
+    A device that was online then need not reach Apple at the app's next launch.
+    """
+    proved = AppBundle.objects.filter(
+        lineage__installations__enrollment=enrollment,
+        lineage__installations__state=LadderState.INSTALLED,
+        lineage__installations__changed_at=now,
+    )
+    identifiers: list[PlistValue] = [*sorted(set(proved.values_list("bundle_identifier", flat=True)))]
+    if not identifiers or enrollment.device.platform == Platform.MACOS:
+        return 0
+    queued = enqueue_each(
+        [enrollment.pk], "ValidateApplications", origin="new provisioning profile", now=now,
+        params={"Identifiers": identifiers},
+    )  # fmt: skip
     return len(queued)
 
 

@@ -11,17 +11,19 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from devices.commands import enqueue_each
+from devices.groups import ensure_all_group
 from devices.models import Command, Enrollment, EnrollmentState
 from devices.queue import Offer
 from endpoint import handlers
 from endpoint.log_filter import cut_tokens
 from operations.models import AuditEvent
-from provisioning import enterprise_apps, uploading
+from provisioning import enterprise_apps, rollout, uploading
 from provisioning.errors import ProvisioningRefused
-from provisioning.models import AppBundle, AppVersion, EnterpriseApp
+from provisioning.models import AppBundle, AppVersion, EnterpriseApp, LineageAssignment
 from tests.protocol.provisioning_files import NOW, in_house
 from tests.provisioning.files import ipa
-from tests.provisioning.phones import enrollments
+from tests.provisioning.phones import Phone, enrollments
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_roots")]
 
@@ -186,6 +188,19 @@ def test_macs_are_left_out(version, enrollment):
     enrollment.device.platform = "macOS"
     enrollment.device.save()
     assert enterprise_apps.install(version, Enrollment.objects.all(), reason="", actor=None, now=NOW) == 0
+
+
+def test_a_device_validates_the_apps_once_when_it_proves_their_new_profile(version, enrollment):
+    lineage = version.bundles.first().lineage
+    LineageAssignment.objects.create(lineage=lineage, group=ensure_all_group(NOW), created_at=NOW)
+    phone = Phone(enrollment)
+    rollout.plan([enrollment.pk], NOW)
+    phone.connect(NOW)
+    asked = Command.objects.filter(request_type="ValidateApplications")
+    assert [plistlib.loads(bytes(command.params))["Identifiers"] for command in asked] == [["com.example.pos"]]
+    enqueue_each([enrollment.pk], "ProvisioningProfileList", origin="daily", now=NOW + timedelta(days=1))
+    phone.connect(NOW + timedelta(days=1))
+    assert asked.count() == 1
 
 
 def test_devices_are_asked_to_validate_every_bundle_of_an_app(version, enrollment):
