@@ -11,16 +11,17 @@ from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+import profiles.tasks
+import provisioning.tasks
 from certificates.admin import IssuedCertificateAdmin
 from certificates.models import IssuedCertificate
 from devices import acts
 from devices.admin.device import DeviceAdmin, DeviceGroupAdmin
 from devices.models import Device, DeviceGroup, Enrollment
+from devices.plans import BATCH
 from operations.audited import AuditedAdmin
 from operations.background import start_on_commit
 from operations.confirmation import ask
-from profiles.assignment import BATCH
-from profiles.tasks import plan_enrollments
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -62,7 +63,9 @@ class Planning:
         channels = Enrollment.objects.enrolled().filter(device__in=list(devices))
         ids = list(channels.values_list("pk", flat=True))
         for start in range(0, len(ids), BATCH):
-            start_on_commit(plan_enrollments, ids[start : start + BATCH])
+            batch = ids[start : start + BATCH]
+            start_on_commit(profiles.tasks.plan_enrollments, batch)
+            start_on_commit(provisioning.tasks.plan_enrollments, batch)
 
     def description_changed(self, device: Device) -> None:
         self.memberships_changed([device])

@@ -16,32 +16,13 @@ from devices.commands import CommandSpec, cancel, enqueue, enqueue_once, new_uui
 from devices.groups import group_ids_by_device
 from devices.models import Command, DeviceGroup, Enrollment, LadderState, Verdict
 from devices.models.enrollment import EnrollmentQuerySet
+from devices.plans import PlanSummary, due_enrollments, in_batches, sweep
 from operations.background import start_on_commit
 from profiles import gate
 from profiles.installations import LIST_PRIORITY, refresh_counters, save_rows, snapshot
 from profiles.models import Assignment, Bundle, Installation
 from profiles.planning import Act, BundlePlan
 from profiles.wishes import USER_CHANNELS, Wishes, load_wishes, requirement_key
-
-BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class PlanSummary:
-    """What a plan did: enrollments looked at, ladder rows changed, commands queued and cancelled."""
-
-    enrollments: int = 0
-    changed: int = 0
-    queued: int = 0
-    cancelled: int = 0
-
-    def __add__(self, other: "PlanSummary") -> "PlanSummary":
-        return PlanSummary(
-            self.enrollments + other.enrollments,
-            self.changed + other.changed,
-            self.queued + other.queued,
-            self.cancelled + other.cancelled,
-        )
 
 
 def assign(bundle: Bundle, group: DeviceGroup, *, now: datetime, excluded: bool = False) -> Assignment:
@@ -67,16 +48,12 @@ def unassign(bundle: Bundle, group: DeviceGroup) -> bool:
 
 def plan_all(now: datetime) -> PlanSummary:
     """Plan every enrolled device, a batch at a time; memory stays bounded whatever the fleet's size."""
-    total, last = PlanSummary(), 0
-    while batch := list(_plannable().filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH]):
-        total, last = total + plan(batch, now), batch[-1]
-    return total
+    return sweep(_plannable(), now, plan_batch=_plan_batch)
 
 
 def plan_due(now: datetime) -> PlanSummary:
     """Plan the enrollments that hold a ladder row whose next act has come."""
-    due = Installation.objects.due(now).filter(enrollment__in=_plannable()).order_by("enrollment_id")
-    return plan(list(due.values_list("enrollment_id", flat=True).distinct()), now)
+    return plan(due_enrollments(Installation.objects.all(), _plannable(), now), now)
 
 
 def plan(enrollment_ids: Sequence[int], now: datetime) -> PlanSummary:
@@ -84,10 +61,7 @@ def plan(enrollment_ids: Sequence[int], now: datetime) -> PlanSummary:
 
     Only device channels, and user channels of Macs, that are enrolled count. Planning again without new facts changes nothing.
     """
-    total, ids = PlanSummary(), sorted(set(enrollment_ids))
-    for start in range(0, len(ids), BATCH):
-        total += _plan_batch(ids[start : start + BATCH], now)
-    return total
+    return in_batches(enrollment_ids, now, plan_batch=_plan_batch)
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from devices.commands import CommandSpec, cancel, enqueue, enqueue_once, new_uui
 from devices.groups import group_ids_by_device
 from devices.models import Command, Device, DeviceGroup, Enrollment, LadderState, Membership
 from devices.models.enrollment import EnrollmentQuerySet
+from devices.plans import BATCH, PlanSummary, due_enrollments, in_batches, sweep
 from devices.push import push_soon
 from operations.background import start_on_commit
 from protocol.mobileprovision import ProvisioningProfile as ProfileFile
@@ -35,28 +36,9 @@ from provisioning.models import (
 from provisioning.planning import Act, LineagePlan
 from provisioning.wishes import Wishes, load_wishes
 
-BATCH = 500
 # The first devices: one in a hundred, but not fewer than one and not more than twenty.
 _CANARIES = (0.01, 1, 20)
 _INSTALLED = LadderState.INSTALLED
-
-
-@dataclass(frozen=True, slots=True)
-class PlanSummary:
-    """What a plan did: enrollments looked at, ladder rows changed, commands queued and cancelled."""
-
-    enrollments: int = 0
-    changed: int = 0
-    queued: int = 0
-    cancelled: int = 0
-
-    def __add__(self, other: "PlanSummary") -> "PlanSummary":
-        return PlanSummary(
-            self.enrollments + other.enrollments,
-            self.changed + other.changed,
-            self.queued + other.queued,
-            self.cancelled + other.cancelled,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +79,19 @@ def has_lineages() -> bool:
 
 def plan_all(now: datetime) -> PlanSummary:
     """Plan every enrolled device, a batch at a time; memory stays bounded whatever the fleet's size."""
-    total, last = PlanSummary(), 0
-    while batch := list(_plannable().filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH]):
-        total, last = total + plan(batch, now), batch[-1]
-    return total
+    if not has_lineages():
+        return PlanSummary()
+    return sweep(_plannable(), now, plan_batch=_plan_batch)
 
 
 def plan_due(now: datetime) -> PlanSummary:
     """Plan the enrollments that hold a row whose next act has come."""
-    due = ProvisioningInstallation.objects.due(now).filter(enrollment__in=_plannable()).order_by("enrollment_id")
-    return plan(list(due.values_list("enrollment_id", flat=True).distinct()), now)
+    return plan(due_enrollments(ProvisioningInstallation.objects.all(), _plannable(), now), now)
 
 
 def plan(enrollment_ids: Sequence[int], now: datetime) -> PlanSummary:
     """Bring rows and commands of these enrollments to what is wanted on them now; again changes nothing."""
-    total, ids = PlanSummary(), sorted(set(enrollment_ids))
-    for start in range(0, len(ids), BATCH):
-        total += _plan_batch(ids[start : start + BATCH], now)
-    return total
+    return in_batches(enrollment_ids, now, plan_batch=_plan_batch)
 
 
 # --- waves -----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from itertools import count
 from devices import inventory
 from devices.commands import params_of
 from devices.models import Command, CommandState, Device, Enrollment, EnrollmentState, Platform, PushState
+from devices.plans import PlanSummary
 from profiles import assignment, gate, installations
 from profiles.delivery import render_install_profile
 from profiles.importing import import_payloads, new_bundle
@@ -230,7 +231,7 @@ class FakeDevice:
         queue = Command.objects.open().filter(enrollment=self.enrollment).order_by("priority", "pk")
         return list(queue.values_list("request_type", flat=True))
 
-    def plan(self) -> assignment.PlanSummary:
+    def plan(self) -> PlanSummary:
         return assignment.plan([self.enrollment.pk], self.clock())
 
     def poll(self) -> None:
