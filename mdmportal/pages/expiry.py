@@ -1,4 +1,4 @@
-"""Everything that ends, from all apps, on one line: push certificates, authorities, device identities."""
+"""Everything that ends, from all apps, on one line: push certificates, authorities, identities, provisioning profiles."""
 
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from django.urls import reverse
 from certificates.models import CertificateAuthority, PushCertificate
 from devices.models import EnrollmentState, Identity
 from portal_ui.charts import Dot
+from provisioning.models import Lineage
 
 RED_DAYS, WARN_DAYS = 14, 60
 SHOWN = 12
@@ -29,6 +30,12 @@ def endings(request: HttpRequest, now: datetime) -> list[Dot]:
         first = enrolled.order_by("not_after").values_list("not_after", flat=True).first()
         if first is not None:
             found.append(_dot("First device identity", first, now=now, url=reverse("admin:devices_device_changelist")))
+    if request.user.has_perm("provisioning.view_lineage"):
+        nearest = Lineage.objects.active().exclude(effective_end=None).order_by("effective_end")
+        for lineage in nearest.only("name", "effective_end")[:SHOWN]:
+            if lineage.effective_end is not None:
+                address = reverse("admin:provisioning_lineage_change", args=[lineage.pk])
+                found.append(_dot(f"Provisioning profile {lineage}", lineage.effective_end, now=now, url=address))
     return sorted(found, key=lambda dot: dot.days)[:SHOWN]
 
 

@@ -1,11 +1,12 @@
 """Pictures of numbers: well-formed, harmless whatever the labels are, and the same facts as a table."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from portal_ui.charts import Dot, Share, bars, stacked, timeline
+from portal_ui.charts import Bar, Dot, Lane, Share, bars, lanes, stacked, timeline
 
 HOSTILE = '"><script>alert("1")</script>'
 
@@ -68,3 +69,38 @@ def test_labels_are_text():
         stacked([Share(HOSTILE, 3)], title=HOSTILE),
     ):
         assert HOSTILE in table(html)
+
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def lane(label="App", **more):
+    year = Bar(NOON - timedelta(days=100), NOON + timedelta(days=265), "a year")
+    return Lane(label, "to 2027-08-15", [year], **more)
+
+
+def test_lanes_say_in_a_table_what_they_draw():
+    mark = (NOON + timedelta(days=50), "certificate ends")
+    html = lanes([lane(marks=[mark], url="/x/")], title="Ends", now=NOON)
+    assert "<caption>Ends</caption>" in html
+    assert '<th scope="row">App</th><td>to 2027-08-15</td>' in html
+    assert "<title>certificate ends</title>" in html
+    assert 'href="/x/"' in html
+
+
+def test_what_lies_far_away_stays_within_the_picture():
+    ages = Bar(NOON - timedelta(days=4000), NOON + timedelta(days=6570), "eighteen years")
+    html = lanes([Lane("Mac", "long", [ages], [(NOON + timedelta(days=9000), "far")])], title="Ends", now=NOON)
+    places = [float(place) for place in re.findall(r'x[12]?="([\d.-]+)%"', html)]
+    assert all(0 <= place <= 100 for place in places)
+    assert 'width="100%"' in html
+
+
+def test_lanes_that_begin_and_end_now_are_drawn_too():
+    instant = Lane("App", "now", [Bar(NOON, NOON, "none")])
+    assert "<svg" in lanes([instant], title="Ends", now=NOON)
+    assert "<svg" in lanes([], title="Ends", now=NOON)
+
+
+def test_a_name_in_a_lane_is_no_markup():
+    assert "<b>" not in lanes([lane("<b>")], title="<b>", now=NOON)
