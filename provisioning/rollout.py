@@ -174,14 +174,14 @@ def targets(lineage: Lineage) -> "QuerySet[Enrollment]":
 def stragglers(lineage: Lineage) -> "QuerySet[Enrollment]":
     """Targets on which the wanted profile of the lineage is not proved, the longest silent first."""
     proved = ProvisioningInstallation.objects.filter(
-        enrollment=OuterRef("pk"), profile=_wanted_profile(lineage), state=_INSTALLED
+        enrollment=OuterRef("pk"), profile=wanted_profile(lineage), state=_INSTALLED
     )
     return targets(lineage).filter(~Exists(proved)).select_related("device").order_by("last_seen_at", "pk")
 
 
 def coverage(lineage: Lineage) -> Coverage:
     """What the lineage's devices hold by their own lists: the wanted profile, another one only, or none."""
-    wanted = _wanted_profile(lineage)
+    wanted = wanted_profile(lineage)
     newest = wanted.uuid_key if wanted is not None else ""
     listed = ListedProvisioningProfile.objects.filter(enrollment=OuterRef("pk"))
     has_current = Exists(listed.filter(uuid_key=newest))
@@ -195,7 +195,7 @@ def coverage(lineage: Lineage) -> Coverage:
     return Coverage(**counted)
 
 
-def _wanted_profile(lineage: Lineage) -> ProvisioningProfile | None:
+def wanted_profile(lineage: Lineage) -> ProvisioningProfile | None:
     """What devices should hold: what rolls out, else the current one. A newer one may have been refused."""
     rolling = lineage.renewals.filter(state__in=ROLLING_STATES).select_related("new_profile").first()
     return rolling.new_profile if rolling is not None else lineage.current

@@ -49,7 +49,7 @@ class ProfileRow:
 
 @dataclass(frozen=True, slots=True)
 class Straggler:
-    """A device without the newest profile, and why."""
+    """A device without the wanted profile, and why."""
 
     enrollment: Enrollment
     state: str
@@ -63,7 +63,7 @@ def lineage_page(admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpRespon
     profiles = list(lineage.profiles.defer("data").order_by("-created_at", "-pk"))
     runs = list(Renewal.objects.filter(lineage=lineage).order_by("-pk")[:10])
     current = next((row for row in profiles if row.pk == lineage.current_id), None)
-    found, more = _stragglers(lineage, profiles)
+    found, more = _stragglers(lineage)
     context: dict[str, Any] = {
         "lineage": lineage,
         "now": now,
@@ -118,21 +118,22 @@ def _certificates(profile: ProvisioningProfile | None) -> list[dict[str, Any]]:
 
 def _coverage_chart(coverage: rollout.Coverage) -> str:
     shares = [
-        Share("have the newest profile", coverage.current, "good"),
-        Share("have only an older one", coverage.only_old, "warn"),
+        Share("have the wanted profile", coverage.current, "good"),
+        Share("have only another one", coverage.only_old, "warn"),
         Share("list none", coverage.none, "bad"),
     ]
     return stacked(shares, title="Devices by the profile they hold")
 
 
-def _stragglers(lineage: Lineage, profiles: Sequence[ProvisioningProfile]) -> tuple[list[Straggler], int]:
-    """The first devices without the newest profile, and how many more there are."""
-    if not profiles:
+def _stragglers(lineage: Lineage) -> tuple[list[Straggler], int]:
+    """The first devices without the wanted profile, and how many more there are."""
+    wanted = rollout.wanted_profile(lineage)
+    if wanted is None:
         return [], 0
     waiting = rollout.stragglers(lineage)
     shown = list(waiting[:SHOWN])
     total = len(shown) if len(shown) < SHOWN else waiting.count()
-    return _with_reasons(shown, profiles[0].pk), total - len(shown)
+    return _with_reasons(shown, wanted.pk), total - len(shown)
 
 
 def _with_reasons(enrollments: Sequence[Enrollment], profile_id: int) -> list[Straggler]:
@@ -167,7 +168,7 @@ def _mail(lineage: Lineage) -> str:
 
 
 def stragglers_csv(admin: ModelAdmin, request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """GET: all devices without the newest profile, as a table. Names and serial numbers, no UDIDs."""
+    """GET: all devices without the wanted profile, as a table. Names and serial numbers, no UDIDs."""
     lineage = get_lineage(admin, request, pk)
     response = StreamingHttpResponse(_csv_lines(lineage), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="stragglers-{lineage.pk}.csv"'
@@ -184,16 +185,16 @@ class _Echo:
 def _csv_lines(lineage: Lineage) -> Iterator[str]:
     writer = csv.writer(_Echo())
     yield writer.writerow(["device", "serial number", "last seen", "state", "reason"])
-    newest = lineage.profiles.order_by("-created_at", "-pk").values_list("pk", flat=True).first()
-    if newest is None:
+    wanted = rollout.wanted_profile(lineage)
+    if wanted is None:
         return
     chunk: list[Enrollment] = []
     for enrollment in rollout.stragglers(lineage).iterator(chunk_size=500):
         chunk.append(enrollment)
         if len(chunk) == 500:
-            yield from _csv_rows(writer, chunk, newest)
+            yield from _csv_rows(writer, chunk, wanted.pk)
             chunk = []
-    yield from _csv_rows(writer, chunk, newest)
+    yield from _csv_rows(writer, chunk, wanted.pk)
 
 
 def _csv_rows(writer: Any, enrollments: Sequence[Enrollment], profile_id: int) -> Iterator[str]:

@@ -40,7 +40,7 @@ from tests.provisioning.phones import enrollments
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("_media")]
 ISSUER = "57246542-96fe-1a63-e053-0824d011072a"
 UDID = "00008030-001A2B3C4D5E6F70"
-STATEMENTS = 20
+STATEMENTS = 24
 
 
 @pytest.fixture(scope="session")
@@ -222,7 +222,7 @@ def test_a_lineage_page_says_on_how_many_devices_each_profile_is(root, lineage):
     )
     page = text(root.get(address("lineage_change", lineage.pk)))
     assert "1 installed, 2 waiting" in page
-    assert "1 of 3 devices have the newest profile" in page
+    assert "1 of 3 devices have the wanted profile" in page
     assert str(found[1].device) in page
     assert "1 device" in page
 
