@@ -61,7 +61,7 @@ def _effect(rows: list[Assignment]) -> str:
 
 @admin.register(Installation)
 class InstallationAdmin(ReadOnlyAdmin):
-    list_display = ["bundle", "part", "device", "standing", "why", "attempts", "changed", "next_try"]
+    list_display = ["bundle", "part", "device", "standing", "changed", "next_try"]
     list_display_links = ["bundle"]
     list_select_related = ["bundle", "enrollment__device"]
     list_filter = ["state", ("bundle", RelatedFilter), "part"]
@@ -79,13 +79,9 @@ class InstallationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="state")
     def standing(self, installation: Installation) -> SafeString:
-        return format_html(
-            '<span class="portal-pill portal-{}">{}</span>', installation.state, LADDER_WORDS[installation.state]
-        )
-
-    @admin.display(description="why", ordering="reason")
-    def why(self, installation: Installation) -> str:
-        return sentence(installation.reason)
+        pill = '<span class="portal-pill portal-{}">{}</span> <span class="portal-quietly">{}</span>'
+        words = LADDER_WORDS[installation.state]
+        return format_html(pill, installation.state, words, sentence(installation.reason))
 
     @admin.display(description="device")
     def device(self, installation: Installation) -> str:
