@@ -20,6 +20,9 @@ __all__ = ["Ipa", "IpaBundle", "read_ipa"]
 _MOST_BUNDLES = 100
 _MOST_ENTRIES = 200_000
 _LARGEST_FILE = 4 * 1024 * 1024
+# What apps are packed with. The others unpack a whole piece before they ask how much of it is wanted: 60 kB of LZMA
+# are a gigabyte of memory.
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _EMBEDDED = "embedded.mobileprovision"
 _INFO = "Info.plist"
 _SUFFIXES = (".app", ".appex")
@@ -70,7 +73,8 @@ def _read(archive: zipfile.ZipFile) -> Ipa:
     entries = archive.infolist()
     if len(entries) > _MOST_ENTRIES:
         raise MobileprovisionError("too_large", "The archive has more files than any app.")
-    names = {entry.filename: entry for entry in entries}
+    # By their plain spelling: "Payload//A.app" and "./Payload/A.app" are the same folder.
+    names = {str(PurePosixPath(entry.filename)): entry for entry in entries}
     folders = [
         str(PurePosixPath(name).parent) for name in names if PurePosixPath(name).name == _EMBEDDED and _is_bundle(name)
     ]
@@ -113,6 +117,8 @@ def _bundle(archive: zipfile.ZipFile, names: dict[str, zipfile.ZipInfo], folder:
 
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    if entry.compress_type not in _PACKINGS:
+        raise MobileprovisionError("not_ipa", "The archive is packed as no app is.")
     with archive.open(entry) as file:
         # What the archive says about sizes may be a lie: read one byte more than is allowed.
         content = file.read(_LARGEST_FILE + 1)

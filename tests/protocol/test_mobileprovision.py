@@ -290,3 +290,18 @@ def test_archives_that_are_no_apps_are_refused(entries, code):
     with pytest.raises(MobileprovisionError) as caught:
         read_ipa(ipa(entries))
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("folder", ["Payload//POS.app", "./Payload/POS.app", "Payload/./POS.app"])
+def test_an_oddly_spelled_path_in_an_archive_is_the_same_folder(folder):
+    assert read_ipa(ipa(bundle(folder, "com.example.pos"))).app.bundle_identifier == "com.example.pos"
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_an_archive_is_unpacked_only_as_apps_are_packed(packing):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", packing) as archive:
+        archive.writestr("Payload/POS.app/embedded.mobileprovision", b"a" * 1000)
+    with pytest.raises(MobileprovisionError) as caught:
+        read_ipa(out)
+    assert caught.value.code == "not_ipa"
