@@ -127,6 +127,18 @@ def test_a_delivery_costs_no_statement_after_the_first(clock, django_assert_num_
     assert render_install_profile({"Profile": profile.pk}, 0, clock.now).payload == first.payload
 
 
+def test_a_large_profile_is_read_again_for_each_delivery_instead_of_filling_the_memory(
+    clock, django_assert_num_queries
+):
+    bundle = bundle_of(payload(FONT, Font=bytes(300 * 1024), Name="Example Sans"), now=clock())
+    publish(bundle, by=None, now=clock())
+    profile = profiles_of(bundle)[Part.WHOLE]
+    params = {"Profile": profile.pk, "UUID": profile.uuid, "Installation": 1}
+    for _ in range(2):
+        with django_assert_num_queries(1):
+            assert render_install_profile(params, 0, clock.now).payload == bytes(profile.signed)
+
+
 @pytest.mark.parametrize("params", [{}, {"Profile": 999_999}, {"Profile": "1"}, {"Profile": True}])
 def test_a_command_whose_profile_is_gone_cannot_be_rendered(params, clock):
     with pytest.raises(DeliveryError):
