@@ -34,6 +34,7 @@ def _payloads(bundle: Bundle, catalogue: Catalogue) -> list[Finding]:
     findings += names.check_names(items)
     findings += names.check_variables(items, [*chain(*texts(bundle, rows).values()), bundle.consent_text])
     findings += names.check_clear_secrets(items)
+    findings += names.check_shown_secrets(items)
     findings += neighbours.check_single(items)
     findings += references.check_references(parts(bundle.delivery_rule, items), catalogue)
     identifiers = [bundle.identifier, f"{bundle.identifier}.capability"]

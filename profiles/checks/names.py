@@ -44,6 +44,24 @@ def check_clear_secrets(items: Sequence[Item]) -> Iterator[Finding]:
                 yield item.finding(Severity.NOTE, sentence, path=spot.where)
 
 
+def check_shown_secrets(items: Sequence[Item]) -> Iterator[Finding]:
+    """Stored secrets that are filled into keys which are none: devices and people show those as they are.
+
+    Of keys that Apple does not describe, such as a vendor's own, nobody knows whether they are shown.
+    """
+    for item in items:
+        secret = overlay.secret_paths(item.variant)
+        for spot in walk(item):
+            if not isinstance(spot.value, str | bytes) or "ANY" in spot.schema_path.split("."):
+                continue
+            for name in variables.secret_names(variables.names_in(spot.value)):
+                if not any(spot.schema_path == path or spot.schema_path.startswith(f"{path}.") for path in secret):
+                    sentence = (
+                        f"fills the secret {name} into a key that is shown as it is, to whoever holds the device."
+                    )
+                    yield item.finding(Severity.WARNING, sentence, path=spot.where)
+
+
 def check_variables(items: Sequence[Item], texts: Sequence[str]) -> Iterator[Finding]:
     """Variables that nothing is filled in for, and secrets that nobody stored, or that somebody would read.
 

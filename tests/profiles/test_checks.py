@@ -122,6 +122,23 @@ def test_a_secret_that_stands_in_the_payload_is_a_note(now: datetime) -> None:
     assert not says(bundle_of(wifi("{{ secret.office }}"), now=now), "secret in clear", now=now)
 
 
+def test_a_secret_in_a_key_that_is_shown_is_a_warning(now: datetime) -> None:
+    secrets.store("office", b"hunter2hunter2", actor=None, now=now)
+
+    def wifi(name: str, password: str) -> dict[str, object]:
+        return payload(WIFI, SSID_STR=name, EncryptionType="WPA2", Password=password)
+
+    finding = found(bundle_of(wifi("Office {{ secret.office }}", "x"), now=now), "fills the secret office", now=now)
+    assert (finding.severity, finding.path) == (Severity.WARNING, "SSID_STR")
+    assert not says(bundle_of(wifi("Office", "{{ secret.office }}"), now=now), "fills the secret", now=now)
+
+
+def test_a_secret_in_a_vendors_own_key_is_none_of_our_warnings(now: datetime) -> None:
+    secrets.store("licence", b"hunter2", actor=None, now=now)
+    content = {"VPNType": "VPN", "VPNSubType": "com.example.vpn", "VendorConfig": {"Licence": "{{ secret.licence }}"}}
+    assert not says(bundle_of(vpn(**content), now=now), "fills the secret", now=now)
+
+
 @pytest.mark.parametrize(
     ("column", "text", "words"),
     [
