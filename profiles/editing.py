@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.views.decorators.debug import sensitive_variables
 
@@ -75,7 +75,7 @@ def save_settings(
 ) -> list[str]:
     """Write the bundle's own columns; the names of those that changed. Nothing is counted when none did.
 
-    Raises DraftConflict, or EditRefused for a scope that devices hold already.
+    Raises DraftConflict, or EditRefused for a scope that devices hold already and for a name that is taken.
     """
     changed = [name for name in drafts.SETTINGS if name in settings and settings[name] != getattr(bundle, name)]
     if "scope" in changed and bundle.current_revision_id:
@@ -85,7 +85,12 @@ def save_settings(
     _touch(bundle, expected_version=expected_version, actor=actor, now=now)
     for name in changed:
         setattr(bundle, name, settings[name])
-    bundle.save(update_fields=changed)
+    try:
+        with transaction.atomic():
+            bundle.save(update_fields=changed)
+    except IntegrityError:
+        # The form asked before; somebody took the name since.
+        raise EditRefused(f'There already is a bundle "{bundle.name}".') from None
     _keep(bundle, "bundle.change", actor=actor, now=now, details={"settings": changed})
     return changed
 

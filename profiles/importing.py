@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils.text import slugify
 
@@ -48,11 +48,18 @@ def new_bundle(name: str, *, now: datetime, rule: str = DeliveryRule.AFTER_COMPL
     """An empty bundle. Raises ImportRefused when the name is empty, too long or taken."""
     if not name.strip() or len(name) > 100:
         raise ImportRefused("A bundle's name has between 1 and 100 characters.")
+    taken = ImportRefused(f'There already is a bundle "{name}".')
     if Bundle.objects.filter(name=name).exists():
-        raise ImportRefused(f'There already is a bundle "{name}".')
-    return Bundle.objects.create(
-        name=name, identifier=_stem(name), description=description[:255], delivery_rule=rule, created_at=now
-    )
+        raise taken
+    row = Bundle(name=name, identifier=_free_stem(name), description=description[:255], delivery_rule=rule)
+    row.created_at = now
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        # Somebody made one of this name between the question and the answer.
+        raise taken from None
+    return row
 
 
 @transaction.atomic
@@ -161,6 +168,16 @@ def renamed(value: PlistValue, names: Mapping[str, str]) -> PlistValue:
     return value
 
 
-def _stem(name: str) -> str:
-    """The stem of the bundle's PayloadIdentifiers: readable, and different for names that slugify alike."""
-    return f"mdmportal.bundle.{slugify(name)[:80] or 'bundle'}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+def _free_stem(name: str) -> str:
+    """The stem of the bundle's PayloadIdentifiers: readable, and different for names that slugify alike.
+
+    A bundle keeps its stem when it is renamed, so whoever takes its old name needs another one.
+    """
+    salts = ("", *(f"\n{number}" for number in range(2, 100)))
+    stems = [_stem(name, salt) for salt in salts]
+    used = set(Bundle.objects.filter(identifier__in=stems).values_list("identifier", flat=True))
+    return next((stem for stem in stems if stem not in used), stems[0])
+
+
+def _stem(name: str, salt: str) -> str:
+    return f"mdmportal.bundle.{slugify(name)[:80] or 'bundle'}.{hashlib.sha256((name + salt).encode()).hexdigest()[:8]}"

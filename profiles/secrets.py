@@ -79,7 +79,7 @@ def store(name: str, value: bytes, *, actor: Actor, now: datetime, note: str | N
         # Locked so that two people who replace a value at once make two versions.
         secret = Secret.objects.select_for_update().filter(name=name).first()
         if secret is None:
-            return _create(name, value, actor=actor, now=now, note=note or "")
+            return store_new(name, value, actor=actor, now=now, note=note or "")
         if note is not None and note != secret.note:
             secret.note = note
             secret.save(update_fields=["note"])
@@ -89,12 +89,12 @@ def store(name: str, value: bytes, *, actor: Actor, now: datetime, note: str | N
 
 
 @sensitive_variables("value")
-def store_new(name: str, value: bytes, *, actor: Actor, now: datetime) -> Secret:
-    """Keep a value under a name that `name_for` gave out. Raises SecretError, too, when somebody took it meanwhile."""
+def store_new(name: str, value: bytes, *, actor: Actor, now: datetime, note: str = "") -> Secret:
+    """Keep a value under a name that was free a moment ago. Raises SecretError, too, when somebody took it since."""
     _check(name, value)
     try:
         with transaction.atomic():
-            return _create(name, value, actor=actor, now=now, note="")
+            return _create(name, value, actor=actor, now=now, note=note)
     except IntegrityError:
         # Replacing the other's value would change what devices get.
         raise SecretError("Somebody stored a secret of this name in this moment. Save again.") from None

@@ -121,6 +121,8 @@ def _save(admin: ModelAdmin, request: HttpRequest, bundle: Bundle, *, form: Sett
         change = merge_page.settings_change(form.cleaned_data)
         return merge_page.conflict(admin, request, bundle, base_version=expected, change=change)
     except EditRefused as error:
+        # What was refused must not stand in the page's title.
+        bundle.refresh_from_db()
         form.add_error(None, str(error))
         return None
     then = _NEXT.get(request.POST.get("_then", ""))

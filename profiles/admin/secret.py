@@ -140,11 +140,18 @@ class SecretAdmin(PortalAdmin):
 
     @method_decorator(sensitive_post_parameters("new_value"))
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().add_view(request, *args, **kwargs)
+        try:
+            return super().add_view(request, *args, **kwargs)
+        except SecretError:
+            # Somebody took the name between the form's question and the answer: the form sees it now, and says so.
+            return super().add_view(request, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:  # noqa: FBT001
         said = form.cleaned_data
-        made = secrets.store(said["name"], said["new_value"], actor=request.user, now=timezone.now(), note=said["note"])
+        # Never `store`: it would give the secret of whoever was faster another value.
+        made = secrets.store_new(
+            said["name"], said["new_value"], actor=request.user, now=timezone.now(), note=said["note"]
+        )
         obj.pk = made.pk
 
     def _secret(self, request: HttpRequest, pk: int, *, right: str) -> Secret:

@@ -13,6 +13,7 @@ from operations.models import AuditEvent
 from profiles import editing
 from profiles.editing import PayloadEdit, content_of
 from profiles.models import Assignment, Bundle, Installation, Secret
+from tests.profiles.faster import somebody_faster
 from tests.profiles.fleet import PASSCODE, VPN, WIFI, bundle_of, enrollments, payload
 from tests.profiles.person import Page
 
@@ -93,6 +94,38 @@ def test_a_taken_or_missing_name_is_said_and_nothing_is_made(ada, bundle):
     assert page.control("Name").value == "Corporate VPN"
     assert at(ada, "add").fill("Name", " ").press("Make the draft").status == 400
     assert Bundle.objects.count() == 1
+
+
+def office_of_somebody_else(now):
+    return lambda: Bundle.objects.get_or_create(name="Office", defaults={"identifier": "theirs", "created_at": now})
+
+
+@pytest.mark.parametrize("name", ["add", "duplicate"])
+def test_a_name_that_somebody_takes_in_the_same_moment_is_said_at_the_field(ada, bundle, now, name):
+    page = at(ada, name, *([bundle.pk] if name == "duplicate" else [])).fill("Name", "Office")
+    with somebody_faster("profiles_bundle", office_of_somebody_else(now)):
+        page = page.press("Make the draft" if name == "add" else "Duplicate Corporate VPN")
+    assert page.status == 400
+    assert "There already is a bundle" in page.html
+    assert page.control("Name").value == "Office"
+
+
+def test_a_rename_that_somebody_overtakes_changes_nothing(ada, bundle, now):
+    page = at(ada, "change", bundle.pk).fill("Name", "Office").fill("Description", "Ours")
+    with somebody_faster("profiles_bundle", office_of_somebody_else(now), verb="UPDATE"):
+        page = page.press("Save draft")
+    assert page.status == 400
+    assert "There already is a bundle" in page.html
+    assert page.control("Description").value == "Ours"
+    bundle.refresh_from_db()
+    assert (bundle.name, bundle.description, bundle.draft_version) == ("Corporate VPN", "", 1)
+
+
+def test_the_old_name_of_a_renamed_bundle_is_free(ada):
+    at(ada, "add").fill("Name", "Office").press("Make the draft")
+    Bundle.objects.update(name="Office 2025")
+    assert at(ada, "add").fill("Name", "Office").press("Make the draft").status == 200
+    assert Bundle.objects.values("identifier").distinct().count() == 2
 
 
 # --- the bundle's page -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from operations.models import AuditEvent
 from profiles import secrets
 from profiles.assignment import assign
 from profiles.models import Secret
+from tests.profiles.faster import somebody_faster
 from tests.profiles.fleet import WIFI, payload
 from tests.profiles.test_per_device import published
 
@@ -49,6 +50,19 @@ def test_a_secret_is_added_and_never_shown(client):
         html = client.get(address).content.decode()
         assert VALUE not in html, address
     assert "{{ secret.wifi }}" in client.get(page("change", secret.pk)).content.decode()
+
+
+def test_a_name_that_somebody_takes_in_the_same_moment_keeps_their_value(client, clock):
+    def take():
+        theirs = {"value": b"theirs", "length": 6, "created_at": clock.now, "changed_at": clock.now}
+        Secret.objects.get_or_create(name="wifi", defaults=theirs)
+
+    with somebody_faster("profiles_secret", take):
+        answer = client.post(page("add"), {"name": "wifi", "new_value": VALUE})
+    assert answer.status_code == 200
+    assert VALUE not in answer.content.decode()
+    assert "already exists" in answer.content.decode()
+    assert bytes(Secret.objects.get().value) == b"theirs"
 
 
 def test_a_file_is_taken_as_it_is(client):
