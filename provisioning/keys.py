@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 _KEY_ID = re.compile(r"[A-Z0-9]{10}")
 _FILE_NAME = re.compile(r"AuthKey_([A-Z0-9]{10})\b.*\.p8", re.IGNORECASE)
 _LONGEST_PEM = 16 * 1024
+_UNDECRYPTABLE = "The stored API key cannot be decrypted: add it again."
 # What Apple may say of the key itself, whatever was asked with it.
 _OF_THE_KEY = frozenset({ErrorKind.KEY, ErrorKind.AGREEMENT, ErrorKind.MEMBERSHIP, ErrorKind.ROLE, ErrorKind.CLOCK})
 # How a file that is no team key begins, and what it is.
@@ -54,12 +55,16 @@ def client_for(api_key: ApiKey, *, now: datetime, pause: Callable[[float], None]
     `now` starts its clock. Raises AppStoreConnectError when the stored key or the configured address is no use.
     """
     began = time.monotonic()
+    try:
+        private_key = bytes(api_key.private_key)
+    except EncryptionError:
+        raise AppStoreConnectError(ErrorKind.KEY, _UNDECRYPTABLE) from None
     addresses = {
         Program.DEVELOPER: settings.APPSTORECONNECT_URL,
         Program.ENTERPRISE: settings.APPSTORECONNECT_ENTERPRISE_URL,
     }
     return Client(
-        KeyMaterial(api_key.program, api_key.key_id, api_key.issuer_id, bytes(api_key.private_key)),
+        KeyMaterial(api_key.program, api_key.key_id, api_key.issuer_id, private_key),
         clock=lambda: now + timedelta(seconds=time.monotonic() - began),
         base_url=addresses[Program(api_key.program)] or None,
         pause=pause,
@@ -163,7 +168,7 @@ def _check(pk: int, *, now: datetime) -> KeyState:
         return KeyState.UNCHECKED
     except EncryptionError:
         # One such key must not keep the others from being tried.
-        _fail(pk, ErrorKind.KEY.value, "The stored key cannot be decrypted: add it again.", now=now)
+        _fail(pk, ErrorKind.KEY.value, _UNDECRYPTABLE, now=now)
         return KeyState.FAILING
     check_key(api_key, now=now)
     return KeyState(ApiKey.objects.filter(pk=pk).values_list("state", flat=True).first() or KeyState.UNCHECKED)

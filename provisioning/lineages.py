@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
+from certificates.encryption import EncryptionError
 from operations import audit
 from operations.audit import Actor
 from protocol import mobileprovision
@@ -162,6 +163,10 @@ def read(row: ProvisioningProfile) -> mobileprovision.ProvisioningProfile:
             file = mobileprovision.read_provisioning_profile(bytes(row.data), roots=roots())
         except MobileprovisionError as error:
             raise UnreadableProfile(f"The stored profile {row.uuid} is no longer believed: {error}") from None
+        except EncryptionError:
+            raise UnreadableProfile(
+                f"The stored profile {row.uuid} cannot be decrypted with the keys of this portal."
+            ) from None
         if len(_parsed) >= _CACHED:
             _parsed.clear()
         _parsed[row.sha256] = file
@@ -171,11 +176,12 @@ def read(row: ProvisioningProfile) -> mobileprovision.ProvisioningProfile:
 def key_for(lineage: Lineage) -> ApiKey | None:
     """The API key that renews a lineage: its own, or one of its team for the right program.
 
-    In-house profiles exist only in the Enterprise Program; the others may belong to either.
+    In-house profiles exist only in the Enterprise Program; the others may belong to either. Its private key is not
+    read yet, so that one that cannot be decrypted is met where that is answered (`provisioning.keys.client_for`).
     """
     if lineage.api_key is not None:
         return lineage.api_key
-    keys = lineage.team.api_keys.order_by("pk")
+    keys = lineage.team.api_keys.order_by("pk").defer("private_key")
     if lineage.kind == Kind.IN_HOUSE:
         keys = keys.filter(program=Program.ENTERPRISE)
     return keys.first()

@@ -18,6 +18,7 @@ from provisioning.models import ProvisioningInstallation
 from provisioning.wishes import ProfileFacts, WantedLineage
 
 UNLISTED = "This device is not in the profile: only the devices it lists can run the app"
+UNREADABLE = "The stored profile cannot be read, so nobody can tell whether it lists this device"
 PAUSED = "The roll-out is paused"
 
 
@@ -33,7 +34,7 @@ class Act(Enum):
 class LineagePlan:
     """The plan for one lineage on one enrollment. `rows` are by profile; `listed` is UUID key -> as the device writes it.
 
-    `is_listed_in_profile`: the wanted profile names this device, or needs to name none.
+    `obstacle`: why the wanted profile does not go to this device, such as UNLISTED; "" for nothing.
     """
 
     enrollment_id: int
@@ -41,7 +42,7 @@ class LineagePlan:
     rows: dict[int, ProvisioningInstallation]
     listed: Mapping[str, str]
     now: datetime
-    is_listed_in_profile: bool = True
+    obstacle: str = ""
     acts: list[tuple[Act, ProvisioningInstallation]] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
 
@@ -63,8 +64,8 @@ class LineagePlan:
     def _want(self, lineage: WantedLineage) -> ProvisioningInstallation:
         row = self.rows.get(lineage.wanted.pk) or self._add(lineage.wanted, lineage)
         row.wanted = True
-        if not self.is_listed_in_profile:
-            self._hold(row, UNLISTED)
+        if self.obstacle:
+            self._hold(row, self.obstacle)
         elif lineage.is_paused:
             self._hold(row, PAUSED)
         else:

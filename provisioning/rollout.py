@@ -6,7 +6,7 @@ every target at once, so that a device that comes by itself has the new profile 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -22,6 +22,7 @@ from devices.plans import BATCH, PlanSummary, due_enrollments, in_batches, sweep
 from devices.push import push_soon
 from operations.background import start_on_commit
 from protocol.mobileprovision import ProvisioningProfile as ProfileFile
+from provisioning.errors import UnreadableProfile
 from provisioning.installations import LIST_PRIORITY, save_rows, snapshot
 from provisioning.lineages import read
 from provisioning.models import (
@@ -33,7 +34,7 @@ from provisioning.models import (
     ProvisioningProfile,
     Renewal,
 )
-from provisioning.planning import Act, LineagePlan
+from provisioning.planning import UNLISTED, UNREADABLE, Act, LineagePlan
 from provisioning.wishes import Wishes, load_wishes
 
 # The first devices: one in a hundred, but not fewer than one and not more than twenty.
@@ -101,7 +102,7 @@ def begin(renewal: Renewal, now: datetime, *, waves: Sequence[int]) -> int:
     """Put every target of the renewal on the ladder, in its wave, and queue the new profile; how many targets.
 
     Wave 1 are the canaries; `waves` are the percentages of targets that the following ones reach together. Written a
-    thousand rows at a time; targets that have a row already keep it.
+    thousand rows at a time; a row that a plan was quicker to make gets its wave.
     """
     chosen = list(_targets_in_order(renewal.lineage))
     assert renewal.new_profile_id is not None  # noqa: S101 (nothing is rolled out before it is fetched)
@@ -118,7 +119,9 @@ def begin(renewal: Renewal, now: datetime, *, waves: Sequence[int]) -> int:
         )
         for pk, wave in numbered.items()
     ]  # fmt: skip
-    ProvisioningInstallation.objects.bulk_create(rows, 1000, ignore_conflicts=True)
+    ProvisioningInstallation.objects.bulk_create(
+        rows, 1000, update_conflicts=True, unique_fields=["enrollment", "profile"], update_fields=["wave"]
+    )
     _plan_soon(chosen)
     return len(chosen)
 
@@ -298,20 +301,36 @@ def _decide(batch: _Batch, now: datetime) -> None:
                 rows=rows[lineage_id],
                 listed=listed,
                 now=now,
-                is_listed_in_profile=_is_in_profile(files.get(lineage_id), enrollment.device),
+                obstacle=_obstacle(files, lineage_id, enrollment.device),
             )
             one.decide()
             batch.plans.append(one)
 
 
-def _files_that_list_devices(wishes: Wishes) -> dict[int, ProfileFile]:
-    """The wanted files of development and ad hoc lineages, by lineage; they are read once per process."""
+def _files_that_list_devices(wishes: Wishes) -> dict[int, ProfileFile | None]:
+    """The wanted files of development and ad hoc lineages, by lineage; they are read once per process.
+
+    None for one that cannot be read: it must not keep the other lineages from being planned.
+    """
     pks = {lineage.wanted.pk: lineage.pk for lineage in wishes.lineages.values() if lineage.lists_devices}
-    return {pks[row.pk]: read(row) for row in ProvisioningProfile.objects.filter(pk__in=pks)} if pks else {}
+    rows = ProvisioningProfile.objects.filter(pk__in=pks).defer("data") if pks else ()
+    return {pks[row.pk]: _readable(row) for row in rows}
 
 
-def _is_in_profile(file: ProfileFile | None, device: Device) -> bool:
-    return file is None or (device.udid is not None and file.lists_device(device.udid))
+def _readable(row: ProvisioningProfile) -> ProfileFile | None:
+    try:
+        return read(row)
+    except UnreadableProfile:
+        return None
+
+
+def _obstacle(files: Mapping[int, ProfileFile | None], lineage_id: int, device: Device) -> str:
+    if lineage_id not in files:
+        return ""
+    file = files[lineage_id]
+    if file is None:
+        return UNREADABLE
+    return "" if device.udid is not None and file.lists_device(device.udid) else UNLISTED
 
 
 def _save(batch: _Batch) -> list[ProvisioningInstallation]:
@@ -344,7 +363,9 @@ def _enqueue(plans: Sequence[LineagePlan], now: datetime) -> int:
 
 
 def _is_awake(one: LineagePlan, row: ProvisioningInstallation) -> bool:
-    return one.lineage is None or one.lineage.open_wave is None or row.wave <= one.lineage.open_wave
+    if one.lineage is None or one.lineage.open_wave is None:
+        return True
+    return row.wave <= one.lineage.open_wave and not (one.lineage.is_beginning and row.wave == 0)
 
 
 def _spec(one: LineagePlan, act: Act, row: ProvisioningInstallation) -> CommandSpec:

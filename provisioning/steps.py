@@ -10,7 +10,6 @@ from typing import Any
 
 from django.db import transaction
 
-from certificates.encryption import EncryptionError
 from protocol.errors import MobileprovisionError
 from protocol.mobileprovision import ProvisioningProfile as ProfileFile
 from protocol.mobileprovision import read_provisioning_profile
@@ -86,8 +85,6 @@ def _creating(renewal: Renewal, context: Context) -> None:
     except AppStoreConnectError as error:
         keys.record_refusal(key.pk, error, now=context.now)
         _refused(renewal, error, context=context, details=exchange)
-    except EncryptionError:
-        _block(renewal, ErrorKind.KEY, "The stored API key cannot be decrypted: add it again.", context=context)
     except creating.CannotCreate as error:
         _block(renewal, error.kind, error.sentence, context=context, details=exchange)
     except ProvisioningError as error:

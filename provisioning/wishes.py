@@ -37,6 +37,8 @@ class WantedLineage:
     is_paused: bool = False
     # Waves up to this one are awake; None: everybody is.
     open_wave: int | None = None
+    # The targets have not been put into waves yet, so that nobody without one may be woken.
+    is_beginning: bool = False
 
     @property
     def uuid_keys(self) -> frozenset[str]:
@@ -93,6 +95,7 @@ def _wanted(lineage: Lineage, renewal: Renewal | None, profiles: Mapping[int, Pr
         may_clean=renewal is None or renewal.state == RenewalState.CLEANUP,
         is_paused=renewal is not None and renewal.paused_at is not None,
         open_wave=renewal.wave if renewal is not None and renewal.state != RenewalState.CLEANUP else None,
+        is_beginning=renewal is not None and renewal.state == RenewalState.CANARY and renewal.wave_at is None,
     )
 
 

@@ -156,7 +156,7 @@ class ApiKeyAdmin(PortalAdmin):
     # --- one key ----------------------------------------------------------------------------------------------------
 
     def _key(self, request: HttpRequest, pk: int, *, right: str) -> ApiKey:
-        key = ApiKey.objects.select_related("team").filter(pk=pk).first()
+        key = ApiKey.objects.select_related("team").defer("private_key").filter(pk=pk).first()
         if not request.user.has_perm(right) or key is None:
             raise PermissionDenied
         return key

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.db import connection
 
 from operations.models import Alert
 from provisioning import keys, lineages, renewals
-from provisioning.models import ApiKey, Lineage, Policy, Program, Renewal, RenewalEvent, RenewalState, Source
+from provisioning.models import ApiKey, KeyState, Lineage, Policy, Program, Renewal, RenewalEvent, RenewalState, Source
 from simulator.appstoreconnect_faults import ALTERATIONS, NAMES
 from tests.provisioning.apple import TEAM, Clock, FakeApple
 from tests.provisioning.conftest import read_by
@@ -113,3 +114,23 @@ def test_a_revoked_key_blocks_with_the_manual_way_open(renewal, apple):
     by_hand = apple.create("By hand", now=apple.clock.now)
     taken = renewals.upload(read_by(by_hand.content), by=None, now=apple.clock.now + timedelta(hours=1))
     assert (taken.pk, taken.state) == (renewal.pk, State.FETCHED)
+
+
+def test_a_key_that_cannot_be_decrypted_blocks_in_words(renewal, apple):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE provisioning_apikey SET private_key = %s", [b"gone"])
+    renewals.advance(renewal.pk, apple.clock.now, client_for=client_for(apple))
+    renewal.refresh_from_db()
+    assert (renewal.state, renewal.error_kind) == (State.BLOCKED, "key")
+    assert "cannot be decrypted" in renewal.error
+    assert ApiKey.objects.defer("private_key").get().state == KeyState.FAILING
+
+
+def test_an_old_profile_that_cannot_be_decrypted_blocks_in_words(renewal, apple):
+    lineages._parsed.clear()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE provisioning_provisioningprofile SET data = %s", [b"gone"])
+    renewals.advance(renewal.pk, apple.clock.now, client_for=client_for(apple))
+    renewal.refresh_from_db()
+    assert renewal.state == State.BLOCKED
+    assert "cannot be decrypted" in renewal.error

@@ -159,6 +159,22 @@ def test_waves_decide_whom_we_wake_and_not_who_gets_it(old, lineage):
     assert (seen.targets, seen.installed, seen.awake, seen.awake_installed) == (60, 1, 6, 0)
 
 
+def test_a_plan_before_the_waves_are_made_wakes_nobody(old, lineage):
+    for_everyone(lineage)
+    fleet = phones(20)
+    rollout.plan_all(NOW)
+    for phone in fleet:
+        phone.connect(NOW)
+    Enrollment.objects.update(next_push_at=None)
+    renewal, later = renewal_of(lineage, old), NOW + timedelta(days=1)
+    rollout.plan_all(later)
+    assert not Enrollment.objects.exclude(next_push_at=None).exists()
+    rollout.begin(renewal, later, waves=(10, 50, 100))
+    waves = ProvisioningInstallation.objects.filter(profile=renewal.new_profile).order_by()
+    assert {wave: waves.filter(wave=wave).count() for wave in range(5)} == {0: 0, 1: 1, 2: 1, 3: 8, 4: 10}
+    assert rollout.open_wave(renewal, later) == 1
+
+
 def test_the_old_profile_goes_only_from_a_device_that_has_proved_the_new_one(old, lineage):
     for_everyone(lineage)
     good, bad = phones(2)
@@ -220,6 +236,21 @@ def test_an_ad_hoc_profile_goes_to_the_devices_it_lists_only():
     assert state_of(listed, profile) == LadderState.INSTALLED
     row = ProvisioningInstallation.objects.get(enrollment=other.enrollment)
     assert (row.state, "not in the profile" in row.reason) == (LadderState.WAITING, True)
+
+
+def test_a_profile_that_cannot_be_decrypted_holds_up_nobody_elses(old, lineage):
+    for_everyone(lineage)
+    other = adopt(in_house(kind="ad_hoc", devices=["PHONE"], bundle_identifier="com.example.other"))
+    for_everyone(other.lineage)
+    (phone,) = phones(1)
+    lineages._parsed.clear()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE provisioning_provisioningprofile SET data = %s WHERE id = %s", [b"gone", other.pk])
+    rollout.plan_all(NOW)
+    phone.connect(NOW)
+    assert state_of(phone, old) == LadderState.INSTALLED
+    row = ProvisioningInstallation.objects.defer("profile__data").get(enrollment=phone.enrollment, profile=other.pk)
+    assert (row.state, "cannot be read" in row.reason) == (LadderState.WAITING, True)
 
 
 def test_coverage_and_stragglers_are_told_by_the_devices_own_lists(old, lineage):
