@@ -22,6 +22,7 @@ LIST_PRIORITY = 50
 _ROWS_PER_STATEMENT = 500
 # More than any honest device holds.
 _MOST_LISTED = 500
+_LONGEST_UUID = 64
 # Devices and files may round differently.
 _SAME_MOMENT = timedelta(seconds=2)
 _NOT_THERE = ("MCProvisioningProfileErrorDomain", 25002)
@@ -136,7 +137,8 @@ def _entries(inventory: Inventory) -> dict[str, ListedProvisioningProfile] | Non
 
 def _line(item: Mapping[str, PlistValue], inventory: Inventory) -> ListedProvisioningProfile | None:
     uuid, name, ends = item.get("UUID"), item.get("Name"), item.get("ExpiryDate")
-    if not isinstance(uuid, str) or not 0 < len(uuid.strip()) <= 64:
+    # Removal sends it back as it came. Beyond ASCII the key to compare by may be longer than its column ("ß" is "ss").
+    if not isinstance(uuid, str) or not uuid.strip() or len(uuid) > _LONGEST_UUID or not uuid.isascii():
         return None
     return ListedProvisioningProfile(
         enrollment_id=inventory.enrollment_id,

@@ -107,6 +107,17 @@ def test_uuids_are_compared_without_case(old, lineage):
     assert state_of(phone, old) == LadderState.INSTALLED
 
 
+@pytest.mark.parametrize("odd", ["ß" * 64, "ﬃ" * 40, "A" * 60 + " " * 9, " " * 20, "\u0130" * 64, "x" * 65])
+def test_what_is_no_uuid_in_a_list_is_left_out_and_hides_nothing(old, lineage, odd):
+    for_everyone(lineage)
+    (phone,) = phones(1)
+    rollout.plan([phone.enrollment.pk], NOW)
+    phone.embedded = {odd: NOW}
+    phone.connect(NOW)
+    assert list(ListedProvisioningProfile.objects.values_list("uuid", flat=True)) == [old.uuid]
+    assert state_of(phone, old) == LadderState.INSTALLED
+
+
 def test_a_device_that_lists_any_profile_of_the_lineage_is_a_target(old, lineage):
     (phone, other) = phones(2)
     phone.embedded = {old.uuid: old.expires_at}
