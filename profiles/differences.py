@@ -7,7 +7,7 @@ are the same when they are the same as a property list: 1, 1.0 and true are thre
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from profiles import overlay
 from profiles.drafts import SETTINGS, Draft, DraftPayload
@@ -42,7 +42,8 @@ _CHOICES: Mapping[str, Mapping[str, str]] = {
 class Change:
     """One difference: "added", "removed" or "changed". `payload` is a payload's name, "" for the bundle's settings.
 
-    `path` is "" where the whole payload is meant. `old` and `new` are for people, None for what is not there.
+    `path` is "" where the whole payload is meant. `old` and `new` are for people, None for what is not there; their
+    meanings are what the form calls these values, "" where that is the same.
     """
 
     kind: str
@@ -53,6 +54,8 @@ class Change:
     old: str | None
     new: str | None
     identifier: str = ""
+    old_meaning: str = ""
+    new_meaning: str = ""
 
 
 def differences(old: Draft | None, new: Draft, *, catalogue: Catalogue | None = None) -> list[Change]:
@@ -110,7 +113,8 @@ def _payload(old: DraftPayload | None, new: DraftPayload | None, catalogue: Cata
         if was and now and same(was.value, now.value):
             continue
         title = now.title if now else was.title if was else path
-        yield _change(one, path=path, title=title, texts=(was.text if was else None, now.text if now else None))
+        change = _change(one, path=path, title=title, texts=(was.text if was else None, now.text if now else None))
+        yield replace(change, old_meaning=was.meaning if was else "", new_meaning=now.meaning if now else "")
 
 
 def title_of(payload: DraftPayload) -> str:

@@ -35,11 +35,18 @@ class Leaf:
     title: str
     value: PlistValue = field(repr=False)
     is_secret: bool = False
+    # What the form calls the value ("Only EAP" for "None"); "" where it has no words of its own.
+    meaning: str = ""
 
     @property
     def text(self) -> str:
         """The value for people, masked when it is a secret."""
         return shown(self.value, is_secret=self.is_secret)
+
+    @property
+    def sentence(self) -> str:
+        """The value in one line: what the form calls it, and as it is."""
+        return f"{self.meaning} ({self.text})" if self.meaning else self.text
 
 
 def leaves(variant: str, content: Mapping[str, PlistValue], *, catalogue: Catalogue) -> Iterator[Leaf]:
@@ -103,9 +110,17 @@ class _Walk:
                 )
         else:
             item_facts = facts.item if facts and isinstance(value, list) else None
-            yield Leaf(
-                path, title, value, secret or (item_facts is not None and f"{schema}.{item_facts.name}" in self.secrets)
-            )
+            below = f"{schema}.{item_facts.name}" if item_facts else schema
+            secret = secret or below in self.secrets
+            meaning = "" if secret else self._meaning(value, item_facts or facts, below)
+            yield Leaf(path, title, value, secret, meaning)
+
+    def _meaning(self, value: PlistValue, facts: KeyFacts | None, schema: str) -> str:
+        """The value, or each of a list's, as the form says it."""
+        values = value if isinstance(value, list) else [value]
+        titles = [_titled(self.variant, schema, facts, one) for one in values] if facts else []
+        said = ", ".join(title or shown(one) for title, one in zip(titles, values, strict=False))
+        return _cut(said) if any(titles) else ""
 
     def _title(self, name: str, facts: KeyFacts | None, schema: str) -> str:
         if facts is None or facts.name != name:
@@ -117,6 +132,20 @@ class _Walk:
             return True
         # A fixed key of Apple's is secret only if the overlay says so ("PasswordHistory" is none).
         return (facts is None or facts.name != name) and _CALLED_SECRET.search(name) is not None
+
+
+def _titled(variant: str, schema: str, facts: KeyFacts, value: PlistValue) -> str:
+    """What the form calls one value, as `profiles.forms` offers them; "" where that is the value itself."""
+    if isinstance(value, bool):
+        # Where a number is wanted, true is another value than the 1 that equals it here.
+        said = overlay.of(variant).keys.get(schema)
+        return said.values.get(value, "") if said and facts.type == "boolean" else ""
+    if isinstance(value, float) and facts.type != "real":
+        return ""
+    if not isinstance(value, str | int | float) or value not in facts.values:
+        return ""
+    title = overlay.value_titles(variant, schema, facts.values)[value]
+    return "" if title == str(value) else title
 
 
 def _only_names_secrets(value: PlistValue) -> bool:

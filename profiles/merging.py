@@ -143,7 +143,7 @@ class _Merger:
                     content = {name: content or value}
             tables.append(list(leaves(payload.variant, content, catalogue=self.catalogue)))
         title = next((leaf.title for table in tables for leaf in table), path[-1])
-        mine, theirs = ("; ".join(leaf.text for leaf in table) or None for table in tables)
+        mine, theirs = ("; ".join(leaf.sentence for leaf in table) or None for table in tables)
         return title, (mine, theirs)
 
     def _choose(self, conflict: Conflict) -> str:

@@ -49,6 +49,38 @@ def test_changed_added_and_removed_keys_are_told_with_their_titles():
     assert all(change.title and change.title != change.path for change in differences(old, new))
 
 
+def test_values_are_told_as_the_form_calls_them():
+    def vpn(**content):
+        return draft(one(VPN, VPNType="IKEv2", IKEv2=content))
+
+    old = vpn(AuthenticationMethod="None", EnablePFS=0, RemoteAddress="vpn.example.com", MTU=1400)
+    new = vpn(AuthenticationMethod="Certificate", EnablePFS=1, RemoteAddress="vpn2.example.com", MTU=1300)
+    told = {change.path.removeprefix("IKEv2."): change for change in differences(old, new)}
+    assert (told["EnablePFS"].old_meaning, told["EnablePFS"].new_meaning) == ("No", "Yes")
+    assert (told["EnablePFS"].old, told["EnablePFS"].new) == ("0", "1")
+    assert told["AuthenticationMethod"].old_meaning not in {"", "None"}
+    for plain in ("RemoteAddress", "MTU"):
+        assert (told[plain].old_meaning, told[plain].new_meaning) == ("", "")
+    [switch] = differences(draft(one(forcePIN=True)), draft(one(forcePIN=False)))
+    assert (switch.old_meaning, switch.new) == ("", "false")
+
+
+def test_each_value_of_a_list_is_told_as_the_form_calls_it():
+    [leaf] = leaves(
+        "com.apple.wifi.managed", {"EAPClientConfiguration": {"AcceptEAPTypes": [13, 25]}}, catalogue=packaged()
+    )
+    assert leaf.text == "13, 25"
+    assert len(leaf.meaning.split(", ")) == 2
+    assert "13" not in leaf.meaning
+
+
+@pytest.mark.parametrize("value", [True, 1.0, 1.5, "x", b"x", [], {}, [{}]])
+def test_a_value_of_another_type_than_apples_has_no_words(value):
+    for leaf in leaves("com.apple.vpn.managed", {"IKEv2": {"EnablePFS": value}}, catalogue=packaged()):
+        assert leaf.meaning == ""
+        assert leaf.sentence == leaf.text
+
+
 @pytest.mark.parametrize(("old", "new"), [(1, True), (1, 1.0), (True, 1.0), ("1", 1), (b"1", "1")])
 def test_values_of_different_types_are_different(old, new):
     assert len(differences(draft(one(minLength=old)), draft(one(minLength=new)))) == 1
