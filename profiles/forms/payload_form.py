@@ -21,7 +21,7 @@ from profiles.errors import SecretError
 from profiles.forms import operations
 from profiles.forms.controls import Around, Reference, StoredSecret, options
 from profiles.forms.keeping import keep
-from profiles.forms.nodes import count_set
+from profiles.forms.nodes import count_set, is_set
 from profiles.forms.posted import Posted
 from profiles.forms.reading import root_of
 from profiles.forms.rendering import Renderer, grouped, search
@@ -124,8 +124,10 @@ class SchemaForm:
         renderer = Renderer(problems, hidden=hidden, around=self._around)
         groups = [(group.title, group.keys) for group in overlay.of(self._shape.words.variant).groups]
         inside = renderer.root(self._root, groups=grouped(self._shape.children, groups), shown=shown)
+        there = {name for name, node in self._root.children.items() if (name,) not in hidden or is_set(node)}
+        bar = self._bar(len(shown & there), len(there))
         only = " f-only-set" if self._asked("f-set") else ""
-        return SafeString(f'<div class="f-form{only}" id="payload-form">{self._bar(len(shown))}{inside}</div>')
+        return SafeString(f'<div class="f-form{only}" id="payload-form">{bar}{inside}</div>')
 
     def __str__(self) -> SafeString:
         return self.render()
@@ -147,8 +149,11 @@ class SchemaForm:
         value = self._data.get(name, "") if self._data is not None else ""
         return value if isinstance(value, str) else ""
 
-    def _bar(self, shown: int) -> str:
-        """Search, platform and "only what is set": the button asks the server, forms.js does it at once."""
+    def _bar(self, shown: int, there: int) -> str:
+        """Search, platform and "only what is set": the button asks the server, forms.js does it at once.
+
+        `there` counts the keys that no condition hides, as forms.js does.
+        """
         if len(self._shape.children) < 8:
             return ""
         platforms = next(iter(self._shape.children.values())).facts
@@ -164,7 +169,7 @@ class SchemaForm:
             f'{options(choices, self._asked("f-os"))}</select><label class="f-check"><input type="checkbox" name="f-set"'
             f' value="1"{checked}> Only keys that are set</label>'
             '<button class="f-button" name="_op" value="filter">Show</button>'
-            f'<span class="f-count" role="status">{self.keys_set} set, {shown} of {len(self._shape.children)} shown</span></div>'
+            f'<span class="f-count" role="status">{self.keys_set} set, {shown} of {there} shown</span></div>'
         )
 
 

@@ -58,7 +58,9 @@ class Renderer:
             elif inside:
                 opened = " open" if any(self._is_open(node.children[name], (name,)) for name in names) else ""
                 some = sum(1 for name in names if is_set(node.children[name]))
-                count = f'<span class="f-count">{f"{some} of " if some else ""}{len(names)}</span>'
+                # What a condition hides is no key that somebody could fill in here.
+                total = sum(1 for row in rows if row)
+                count = f'<span class="f-count">{f"{some} of " if some else ""}{total}</span>'
                 gone = "" if any(name in shown for name in names) else " hidden"
                 parts.append(
                     f'<details class="f-group"{opened}{gone}><summary><span class="f-title">{escape(title)}</span> {count}'

@@ -1,5 +1,7 @@
 """The form as people use it: sections that open, lists that move, errors that say what would be right."""
 
+import re
+
 import pytest
 from django.http import QueryDict
 
@@ -19,6 +21,20 @@ def test_a_new_payload_without_a_keystroke_sets_nothing():
     assert sitting.valid
     assert sitting.form.content == {}
     assert sitting.form.keys_set == 0
+
+
+@pytest.mark.parametrize("kind", ["IKEv2", "L2TP", "VPN"])
+def test_a_group_counts_the_keys_that_one_can_see(kind):
+    html = str(Sitting(VPN, {"VPNType": kind}).form)
+    groups = re.findall(
+        r'<details class="f-group".*?</details>(?=<details class="f-g|<details class="f-u|</div>$)', html
+    )
+    assert len(groups) > 1
+    for group in groups:
+        count = re.search(r'class="f-count">(?:\d+ of )?(\d+)<', group)
+        assert int(count.group(1)) == group.count("data-words="), group[:200]
+    bar = re.search(r"(\d+) of (\d+) shown", html)
+    assert bar.group(1) == bar.group(2) == str(html.count("data-words="))
 
 
 def test_not_set_is_not_false():
