@@ -119,15 +119,17 @@ def _standing(lineage: Lineage, renewal: Renewal | None) -> str:
     """What is being done, how many devices are safe, and who is not."""
     state = renewal.get_state_display() if renewal is not None else "none has begun"
     parts = [f"Renewal: {state}."]
-    if renewal is not None and renewal.state in ROLLING_STATES:
-        coverage = rollout.coverage(lineage)
-        parts.append(f"{coverage.current} of {coverage.devices} devices have the new profile.")
-        names = [_name(one.device) for one in rollout.stragglers(lineage)[: _NAMES + 1]]
-        if names:
-            more = " and more" if len(names) > _NAMES else ""
-            parts.append(f"Without it: {', '.join(names[:_NAMES])}{more}.")
-    elif lineage.policy == Policy.MANUAL:
+    is_rolling = renewal is not None and renewal.state in ROLLING_STATES
+    if not is_rolling and lineage.policy == Policy.MANUAL:
         parts.append("Somebody must upload the new file.")
+    coverage, which = rollout.coverage(lineage), "new" if is_rolling else "present"
+    if coverage.devices:
+        # Before there is a new one everybody needs it: how many there are says how much is at stake.
+        parts.append(f"{coverage.current} of {coverage.devices} devices have the {which} profile.")
+    names = [_name(one.device) for one in rollout.stragglers(lineage)[: _NAMES + 1]]
+    if names:
+        more = " and more" if len(names) > _NAMES else ""
+        parts.append(f"Without it: {', '.join(names[:_NAMES])}{more}.")
     return " ".join(parts)
 
 

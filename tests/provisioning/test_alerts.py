@@ -38,6 +38,18 @@ def test_an_end_is_told_at_each_threshold(lineage, lineage_clock, days, threshol
     assert Alert.objects.count() == 1
 
 
+def test_before_there_is_a_new_profile_it_is_told_how_many_devices_are_at_stake(lineage, lineage_clock):
+    LineageAssignment.objects.create(
+        lineage=lineage, group=ensure_all_group(lineage_clock.now), created_at=lineage_clock.now
+    )
+    here, _away = [Phone(enrollment) for enrollment in enrollments(2, lineage_clock.now)]
+    rollout.plan_all(lineage_clock.now)
+    here.connect(lineage_clock.now)
+    alerts.warn(lineage.effective_end - timedelta(days=59))
+    (text,) = Alert.objects.values_list("text", flat=True)
+    assert "1 of 2 devices have the present profile. Without it: device" in text
+
+
 def test_the_next_threshold_replaces_the_last_and_a_renewal_resolves_it(lineage, lineage_clock):
     for days in (59, 29):
         lineage_clock.now = lineage.effective_end - timedelta(days=days)
