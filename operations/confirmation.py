@@ -34,7 +34,7 @@ class ConfirmationForm(forms.Form):
     count = forms.IntegerField(label="How many")
 
     def __init__(self, *args: Any, expected: int, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
         self.expected = expected
         self.fields["count"].help_text = f"Type {expected} to confirm."
         if not expected:

@@ -68,7 +68,8 @@ def _bytes(upload: "UploadedFile[Any] | None") -> bytes:
 @permission_required("certificates.add_pushcertificate", raise_exception=True)
 def upload(request: HttpRequest) -> HttpResponse:
     """GET and POST /admin/push-certificate/"""
-    form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
+    posted = request.method == "POST"
+    form = UploadForm(request.POST, request.FILES, label_suffix="") if posted else UploadForm(label_suffix="")
     if form.is_valid():
         try:
             stored = store(form.cleaned_data, actor=request.user, now=timezone.now())

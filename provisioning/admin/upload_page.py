@@ -45,7 +45,7 @@ class UploadForm(forms.Form):
 class ForceForm(forms.Form):
     """The step back: older than what is in use."""
 
-    reason = forms.CharField(max_length=500, label="Why the older one", help_text="Kept in the audit log.")
+    reason = forms.CharField(max_length=500, label="Reason", help_text="Why the older one. Kept in the audit log.")
 
 
 def upload_page(admin: ModelAdmin, request: HttpRequest) -> HttpResponse:
