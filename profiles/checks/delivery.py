@@ -88,9 +88,8 @@ def check_lifelines(bundle: Bundle, items: Sequence[Item], devices: int, *, cata
             )
             yield Finding(Severity.WARNING, sentence, devices=devices)
         elif dumps(dict(now.content), sort_keys=True) != dumps(dict(content), sort_keys=True):
-            sentence = (
-                f"changes on {counted(devices)}: a mistake can cut devices off from the portal. Try it on a few first."
-            )
+            where = f" on {counted(devices)}" if devices else ""
+            sentence = f"changes{where}: a mistake can cut devices off from the portal. Try it on a few first."
             yield now.finding(Severity.WARNING, sentence, devices=devices)
     fresh = [item.name for item in items if item.identifier not in before and _cuts_off(item)]
     if fresh:

@@ -1,5 +1,7 @@
 """The composer as a person uses it, without JavaScript: nothing typed is lost, nobody's change is overwritten."""
 
+import re
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -13,6 +15,7 @@ from operations.models import AuditEvent
 from profiles import editing
 from profiles.editing import PayloadEdit, content_of
 from profiles.models import Assignment, Bundle, Installation, Secret
+from protocol.plist import dumps, loads_dict
 from tests.profiles.faster import somebody_faster
 from tests.profiles.fleet import PASSCODE, VPN, WIFI, bundle_of, enrollments, payload
 from tests.profiles.person import Page
@@ -126,6 +129,24 @@ def test_the_old_name_of_a_renamed_bundle_is_free(ada):
     Bundle.objects.update(name="Office 2025")
     assert at(ada, "add").fill("Name", "Office").press("Make the draft").status == 200
     assert Bundle.objects.values("identifier").distinct().count() == 2
+
+
+def test_a_payloads_problems_stand_before_its_form(ada, bundle):
+    vpn = of_type(bundle, VPN)
+    vpn.content = dumps({**loads_dict(bytes(vpn.content)), "VPNType": "Nonsense"})
+    vpn.save()
+    page = at(ada, "payload", bundle.pk, vpn.pk)
+    assert 0 < page.html.index("Problems as saved") < page.html.index('id="compose-form"')
+    quiet = at(ada, "payload", bundle.pk, of_type(bundle, PASSCODE).pk)
+    assert "Problems as saved" not in quiet.html
+    assert quiet.html.index("Nothing found") < quiet.html.index('id="compose-form"')
+
+
+def test_the_list_beside_a_payload_is_there_folded_for_phones(ada, bundle):
+    html = at(ada, "payload", bundle.pk, of_type(bundle, VPN).pk).html
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert re.search(r"<summary>Corporate VPN: 2 payloads</summary>", html)
 
 
 # --- the bundle's page -------------------------------------------------------------------------------------------------

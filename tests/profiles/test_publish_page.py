@@ -16,6 +16,7 @@ from operations.models import AuditEvent
 from profiles import acts, drafts
 from profiles.models import Assignment, Bundle, Installation, Part, Profile, Revision, Scope
 from protocol.mobileconfig import unwrap_mobileconfig
+from protocol.plist import dumps, loads_dict
 from tests.profiles.fleet import PASSCODE, VPN, WIFI, bundle_of, enrollments, payload
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("signing")]
@@ -100,6 +101,19 @@ def test_the_page_says_what_changes_from_what_to_what(ada, bundle, clock):
     assert "What changes (1)" in said
     assert re.search(r"minLength 6 8", said)
     assert "Now (v1) Then (v2)" in said
+
+
+def test_values_are_said_as_the_form_says_them_with_the_raw_one_beside(ada, bundle, clock):
+    row = bundle.payloads.get(payload_type=VPN)
+    content = {"AuthenticationMethod": "None", "ExtendedAuthEnabled": 1, "RemoteAddress": "vpn.example.com"}
+    row.content = dumps({**loads_dict(bytes(row.content)), "IKEv2": content})
+    row.save()
+    html = ada.get(address("publish", bundle.pk)).content.decode()
+    assert "<ins>Only EAP</ins><code>None</code>" in html
+    assert "<ins>Yes</ins><code>1</code>" in html
+    assert "<ins>vpn.example.com</ins></td>" in html
+    # a card of a phone shows the payload's name once
+    assert html.count('class="publish-first"') == 2
 
 
 def test_a_first_publish_lists_everything(ada, bundle):
