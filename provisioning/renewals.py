@@ -131,8 +131,8 @@ def _insert_from(
 
 
 def due(now: datetime) -> list[int]:
-    """The renewals that have a step to take, the longest waiting first."""
-    waiting = Renewal.objects.due(now).filter(paused_at=None).order_by("next_at", "pk")
+    """The renewals that have a step to take, the longest waiting first; those of retired lineages rest."""
+    waiting = Renewal.objects.due(now).filter(paused_at=None, lineage__retired_at=None).order_by("next_at", "pk")
     return list(waiting.values_list("pk", flat=True))
 
 

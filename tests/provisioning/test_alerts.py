@@ -6,7 +6,7 @@ import pytest
 
 from devices.groups import ensure_all_group
 from operations.models import Alert
-from provisioning import alerts, lineages, polling, renewals, rollout
+from provisioning import acts, alerts, lineages, polling, renewals, rollout
 from provisioning.appstoreconnect import ErrorKind
 from provisioning.models import (
     ApiKey,
@@ -64,6 +64,20 @@ def test_the_next_threshold_replaces_the_last_and_a_renewal_resolves_it(lineage,
 def test_a_retired_lineage_is_silent(lineage, lineage_clock):
     Lineage.objects.update(retired_at=lineage_clock.now)
     assert alerts.warn(lineage.effective_end) == 0
+
+
+def test_the_renewal_of_a_retired_lineage_rests_and_asks_for_nothing(lineage, portal, lineage_clock):
+    Lineage.objects.update(policy=Policy.PROPOSE)
+    lineage_clock.now = lineage.renew_at
+    (pk,) = renewals.scan(lineage_clock.now)
+    renewals.advance(pk, lineage_clock.now, client_for=portal.client_for)
+    assert any("it waits for approval" in title for title in titles())
+    acts.retire(lineage, reason="the app is gone", actor=None, now=lineage_clock.now)
+    lineage_clock.forward(days=1)
+    alerts.warn(lineage_clock.now)
+    assert (renewals.due(lineage_clock.now), titles()) == ([], [])
+    acts.revive(lineage, actor=None, now=lineage_clock.now)
+    assert renewals.due(lineage_clock.now) == [pk]
 
 
 def test_stragglers_are_named_until_the_old_profile_has_ended(lineage, portal, lineage_clock):
