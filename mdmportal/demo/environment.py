@@ -26,9 +26,21 @@ INTERVALS = {
     "PORTAL_REPUSH_INTERVAL": "10",
     "PORTAL_SWEEP_INTERVAL": "2",
     "PORTAL_PLAN_INTERVAL": "10",
+    # Provisioning profiles live for eight minutes (mdmportal.demo.provisioning).
+    "PORTAL_PROVISIONING_LIFETIME": "480",
+    "PORTAL_PROVISIONING_CANARY_SOAK": "15",
+    "PORTAL_PROVISIONING_WAVE_INTERVAL": "10",
+    "PORTAL_PROVISIONING_CLEANUP_AFTER": "30",
+    "PORTAL_PROVISIONING_BACK_OFF": "2,5,10,30",
+    "PORTAL_PROVISIONING_LOOK_INTERVAL": "5",
+    "PORTAL_PROVISIONING_SLOW_RETRY": "60",
+    "PORTAL_PROVISIONING_LEASE": "30",
+    "PORTAL_PROVISIONING_SCAN_INTERVAL": "10",
+    "PORTAL_PROVISIONING_ADVANCE_INTERVAL": "3",
+    "PORTAL_PROVISIONING_LIST_INTERVAL": "60",
 }
 # 0 takes any free one: two demos that start together must not both find the same next port.
-FIRST_PORTS = {"portal": 8000, "apns": 0, "control": 0}
+FIRST_PORTS = {"portal": 8000, "apns": 0, "control": 0, "appstoreconnect": 0}
 KEPT_FILE = "demo.json"
 
 
@@ -53,7 +65,8 @@ def apply(environ: MutableMapping[str, str], arguments: Sequence[str]) -> None:
         environ.pop(f"{name}_FILE", None)
     for name, value in _values(directory, ports).items():
         environ.setdefault(name, value)
-    environ["PORTAL_DEMO_APNS_PORT"], environ["PORTAL_DEMO_CONTROL_PORT"] = str(ports["apns"]), str(ports["control"])
+    for name in ("apns", "control", "appstoreconnect"):
+        environ[f"PORTAL_DEMO_{name.upper()}_PORT"] = str(ports[name])
 
 
 def attach(environ: MutableMapping[str, str]) -> None:
@@ -73,6 +86,9 @@ def _values(directory: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "PORTAL_ORGANIZATION": "Example Ltd",
         "APNS_URL": f"https://localhost:{ports['apns']}",
         "APNS_CA_FILE": str(directory / "apple" / "apns-ca.pem"),
+        "APPSTORECONNECT_URL": f"http://127.0.0.1:{ports['appstoreconnect']}/developer",
+        "APPSTORECONNECT_ENTERPRISE_URL": f"http://127.0.0.1:{ports['appstoreconnect']}/enterprise",
+        "PORTAL_PROVISIONING_EXTRA_ROOTS": str(directory / "appstoreconnect" / "provisioning-roots.pem"),
         **INTERVALS,
     }
 

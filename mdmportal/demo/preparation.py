@@ -17,6 +17,7 @@ from devices import acts
 from devices.groups import ensure_all_group
 from devices.models import Enrollment
 from mdmportal import demo_data, start
+from mdmportal.demo import provisioning
 from mdmportal.supervisor import Child
 from operations import audit
 from profiles import assignment, importing, publishing
@@ -41,12 +42,14 @@ def prepare(settings: Any, *, now: datetime, password: str, devices: int) -> str
     """Fill the portal; returns the address at which the fleet gets its enrollment profiles."""
     apple = settings.DATA_DIR / "apple"
     make_fake_apple(apple)
+    provisioning.make_fake_apple(settings.DATA_DIR / "appstoreconnect")
     with transaction.atomic():
         if not demo_data.is_demo_database():
             audit.record(None, demo_data.PREPARED, subject=None, now=now)
         start.administrator("admin", password)
         upload_push_certificate(apple, now)
         ensure_bundle(now)
+        provisioning.ensure_lineage(settings.DATA_DIR / "appstoreconnect", now)
         _, token = acts.invite(
             groups=[],
             uses=max(devices, 1),

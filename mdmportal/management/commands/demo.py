@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from certificates.encryption import EncryptionError
 from mdmportal import processes, start
-from mdmportal.demo import preparation
+from mdmportal.demo import preparation, provisioning
 from mdmportal.supervisor import Supervisor
 
 # What 25 devices say several times a second, and nobody wants to watch; a log file gets it.
@@ -52,6 +52,7 @@ class Command(BaseCommand):
             apns_port=os.environ["PORTAL_DEMO_APNS_PORT"],
             control_port=os.environ["PORTAL_DEMO_CONTROL_PORT"],
         )
+        apple = provisioning.fake_apple(settings, port=os.environ["PORTAL_DEMO_APPSTORECONNECT_PORT"])
         start.before_children()
 
         def announce() -> None:
@@ -66,7 +67,7 @@ class Command(BaseCommand):
                 "  Ctrl-C stops everything; the next `make demo` goes on from here.\n"
             )
 
-        Supervisor([*processes.portal(settings), fleet], write=self.line, announce=announce).run()
+        Supervisor([*processes.portal(settings), fleet, apple], write=self.line, announce=announce).run()
 
     def line(self, text: str) -> None:
         if text.endswith(COMMONPLACE) and self.stdout.isatty():
