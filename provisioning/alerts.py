@@ -102,11 +102,14 @@ def _ends(lineage: Lineage, renewal: Renewal | None, now: datetime) -> Iterator[
     is_rolling = renewal is not None and renewal.state in ROLLING_STATES
     if renewal is not None and is_rolling and rollout.stragglers(lineage).exists():
         ends = renewal.old_profile.effective_end
-    if ends is None or ends - now > timedelta(days=THRESHOLDS[0]):
+    profile = renewal.old_profile if renewal is not None else lineage.current
+    if ends is None or profile is None:
+        return
+    # A profile whose whole life is a few days would only ever be critical: nobody is told before its last sixth.
+    if ends - now > min(timedelta(days=THRESHOLDS[0]), (profile.expires_at - profile.created_at) / 6):
         return
     left = ends - now
     threshold = min(days for days in THRESHOLDS if left <= timedelta(days=days))
-    # A profile whose whole life is a few days would only ever be critical.
     yield _Warning(
         key=f"{_PREFIX}ends:{lineage.pk}:{ends:%Y%m%d}:{threshold}",
         title=f"{lineage} {'has ended' if left <= timedelta(0) else f'ends within {threshold} days'}",

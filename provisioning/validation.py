@@ -117,10 +117,11 @@ def _certificates(
         for lost in sorted(before.keys() - listed.keys()):
             gone = before[lost]
             if gone.not_after > now:
+                # An app signed with it would run until the old profile is removed, and then stop on every device.
                 sentence = (
-                    f"It no longer lists {gone.common_name} ({gone.serial_number}); apps signed with it will stop."
+                    f"It no longer lists {gone.common_name} ({gone.serial_number}): apps signed with it would stop."
                 )
-                yield _warning("certificates", sentence)
+                yield _error("certificates", sentence)
     for certificate in new.certificates:
         if now < certificate.not_after <= now + _SOON:
             sentence = (

@@ -80,7 +80,7 @@ def test_the_certificate_that_signed_the_app_decides():
     old, new = pair({"certificates": [first, second]}, certificates=[second])
     assert found(old, new, signing={signed_by[first]})["certificates"] is Severity.ERROR
     assert "certificates" not in found(old, new, signing={signed_by[second]})
-    assert found(old, new)["certificates"] is Severity.WARNING, "nobody knows which of them signed"
+    assert found(old, new)["certificates"] is Severity.ERROR, "nobody knows which of them signed"
 
 
 def test_a_certificate_that_ends_soon_is_told():
