@@ -7,7 +7,11 @@ import os
 import tempfile
 
 for _name in list(os.environ):
-    if _name.startswith(("PORTAL_", "APNS_", "APPSTORECONNECT_", "CELERY_")) or _name in {"SECRET_KEY", "DEBUG", "EMAIL_URL"}:
+    if _name.startswith(("PORTAL_", "APNS_", "APPSTORECONNECT_", "CELERY_")) or _name in {
+        "SECRET_KEY",
+        "DEBUG",
+        "EMAIL_URL",
+    }:
         del os.environ[_name]
 os.environ["PORTAL_DATA_DIR"] = tempfile.mkdtemp(prefix="mdmportal-tests-")
 os.environ["SECRET_KEY"] = "for tests only: " + "x" * 50
