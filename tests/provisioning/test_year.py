@@ -143,14 +143,16 @@ class Watch:
         """Nobody without a valid profile who could have had one."""
         now = self.world.now
         for lineage in self.world.lineages:
-            wanted = set(rollout.targets(lineage).values_list("pk", flat=True))
+            app_id = lineage.application_identifier
+            without = {one.enrollment.pk: one for one in self.world.phones if not one.holds_valid(app_id, now)}
+            if not without:
+                continue
             newest = lineage.profiles.order_by("-created_at").defer("data").first()
             fetched = newest.added_at
             ended = Renewal.objects.filter(lineage=lineage, old_profile__effective_end__lte=now)
             last = ended.order_by("-old_profile__effective_end").first()
-            for phone in self.world.phones:
-                if phone.enrollment.pk not in wanted or phone.holds_valid(lineage.application_identifier, now):
-                    continue
+            for target in rollout.targets(lineage).filter(pk__in=without).values_list("pk", flat=True):
+                phone = without[target]
                 was_there = phone.online_at is not None and phone.online_at >= fetched
                 who = f"day {self.world.day}: {phone.habit} under {lineage}"
                 assert not was_there or newest.uuid in phone.spoiled, f"{who} was there and has no valid profile"
@@ -180,7 +182,7 @@ def test_nobody_who_was_there_in_time_is_ever_without_a_valid_profile(world, clo
             world.run("poll_lists", *(["warn", "check_api_keys", "plan_all"] if world.day % 5 == 0 else []))
             operator(world)
             watch.ends()
-        if hour not in {NIGHT, EVENING}:
+        if hour not in {NIGHT, MORNING, EVENING} or (hour == MORNING and world.day % 3 == 0):
             world.run("scan_profiles")
             watch.new_renewals()
         world.run("advance_renewals", *(["plan_all"] if world.has_moved() else []), "plan_due")

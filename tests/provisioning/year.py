@@ -78,8 +78,11 @@ class YearPhone(Phone):
 
     def holds_valid(self, app_id: str, now: datetime) -> bool:
         """Whether an app with this App ID launches."""
-        held = {**self.held, **self.embedded}
-        return any(end > now and self.app_ids[uuid] == app_id for uuid, end in held.items())
+        return any(
+            end > now and self.app_ids[uuid] == app_id
+            for held in (self.held, self.embedded)
+            for uuid, end in held.items()
+        )
 
     def _install(self, data, now):
         profile = parsed(data)
