@@ -18,7 +18,7 @@ import pytest
 from mdmportal.demo.environment import INTERVALS
 from tests.end_to_end.portal import ROOT, Portal, clean, eventually, free_port, running
 from tests.mdmportal import browser as chromium
-from tests.mdmportal.browser import window
+from tests.mdmportal.browser import text_of, window
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -122,7 +122,7 @@ class Person:
             summary.click()
 
     def said(self) -> str:
-        return self.page.inner_text(".messagelist")
+        return text_of(self.page, ".messagelist")
 
     def log_in(self, site: Site) -> None:
         self.window.open("/admin/")
@@ -193,11 +193,11 @@ def compose(ada: Person) -> None:
 def publish(ada: Person) -> None:
     """The pairing is read, the checks are read, everybody gets it."""
     ada.follow(BUNDLE)
-    content = ada.page.inner_text("#content")
+    content = text_of(ada.page, "#content")
     assert f"passcode of at least 6 characters to get {BUNDLE}" in content
     assert "Then, once proved" in content
     ada.press("Check")
-    assert "error" not in ada.page.inner_text("#content").lower()
+    assert "error" not in text_of(ada.page, "#content").lower()
     ada.follow(BUNDLE)
     ada.press("Assign…")
     ada.page.get_by_label("Group").select_option(label="all")

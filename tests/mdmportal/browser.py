@@ -21,6 +21,12 @@ DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 
 
+def text_of(page: object, selector: str) -> str:
+    """What stands there once the page has arrived whole: after a click the first half of it may be there already."""
+    page.wait_for_load_state()
+    return page.inner_text(selector)
+
+
 @dataclass
 class Window:
     """One browser context with one page, and all that was wrong with it."""

@@ -13,7 +13,7 @@ from operations.models import AuditEvent
 from profiles.models import Assignment, Bundle, Revision
 from tests.mdmportal import browser as chromium
 from tests.mdmportal.admin_rows import administrator, furnish
-from tests.mdmportal.browser import DESKTOP, PHONE, window
+from tests.mdmportal.browser import DESKTOP, PHONE, text_of, window
 from tests.mdmportal.test_admin_pages import every_page
 
 pytestmark = [
@@ -65,10 +65,10 @@ def test_signing_in_leads_to_the_start_page(browser, home):
         page.get_by_label("Username").fill("ada")
         page.get_by_label("Password").fill("wrong")
         page.get_by_role("button", name="Log in").click()
-        assert "correct username" in page.inner_text(".errornote")
+        assert "correct username" in text_of(page, ".errornote")
         page.get_by_label("Password").fill("correct horse battery")
         page.get_by_role("button", name="Log in").click()
-        assert page.inner_text("h1") == "Dashboard"
+        assert text_of(page, "h1") == "Dashboard"
 
 
 def one_of_each(rows):
@@ -128,18 +128,18 @@ def test_erasing_needs_the_right_number(browser, home, rows, session, size, scri
     with window(browser, home, session=session, java_script_enabled=scripts, **SIZES[size]) as one:
         page = one.open(f"/admin/device/{rows.device.pk}/")
         page.get_by_role("button", name="Erase…").click()
-        assert "cannot be brought back" in page.inner_text("#content")
-        assert "C02HOSTILE" in page.inner_text("#content")
+        assert "cannot be brought back" in text_of(page, "#content")
+        assert "C02HOSTILE" in text_of(page, "#content")
         page.get_by_label("Reason").fill("Lost in a train")
         page.get_by_label("How many").fill("2")
         page.get_by_role("button", name="Erase devices").click()
-        assert "This would hit 1, not 2. Nothing was done." in page.inner_text(".errorlist")
+        assert "This would hit 1, not 2. Nothing was done." in text_of(page, ".errorlist")
         assert page.get_by_label("Reason").input_value() == "Lost in a train"
         one.expect_refusal()
         assert not Command.objects.filter(request_type="EraseDevice").exists()
         page.get_by_label("How many").fill("1")
         page.get_by_role("button", name="Erase devices").click()
-        assert "1 done, 0 failed, 0 waiting, of 1" in page.inner_text("#content")
+        assert "1 done, 0 failed, 0 waiting, of 1" in text_of(page, "#content")
     command = Command.objects.get(request_type="EraseDevice")
     assert command.enrollment == rows.enrollment
     event = AuditEvent.objects.filter(object_id=str(rows.device.pk)).order_by("-pk").first()
@@ -182,11 +182,11 @@ def test_menus_work_on_a_phone(browser, home, rows, session, scripts):
         page.keyboard.press("Escape")
         page.get_by_text("Platform", exact=True).first.click()
         page.get_by_role("link", name="IPadOS").click()
-        assert "Nothing matches." in page.inner_text("#content")
+        assert "Nothing matches." in text_of(page, "#content")
         page.get_by_role("link", name="Clear filters").click()
         page.get_by_role("button", name="Acts on").click()
         page.get_by_role("button", name="Restart…").click()
-        assert "Type 1 to confirm." in page.inner_text("#content")
+        assert "Type 1 to confirm." in text_of(page, "#content")
 
 
 def test_cancelling_erases_nothing(browser, home, rows, session):
@@ -194,7 +194,7 @@ def test_cancelling_erases_nothing(browser, home, rows, session):
         page = one.open(f"/admin/device/{rows.device.pk}/")
         page.get_by_role("button", name="Erase…").click()
         page.get_by_role("link", name="Cancel, do nothing").click()
-        assert page.inner_text("h1") == "Devices"
+        assert text_of(page, "h1") == "Devices"
     assert not Command.objects.filter(request_type="EraseDevice").exists()
 
 
@@ -204,7 +204,7 @@ def test_an_invitation_is_made_here_and_read_on_a_phone(browser, home, rows, ses
         page.get_by_role("link", name="Invite devices", exact=True).first.click()
         page.get_by_label("Note").fill("Sales")
         page.get_by_role("button", name="Make the link").click()
-        link = page.inner_text(".portal-link")
+        link = text_of(page, ".portal-link")
         assert link.startswith(f"{home}/enroll/")
         square = page.locator(".portal-qr svg").bounding_box()
         assert square["width"] == square["height"] > 150
@@ -246,11 +246,11 @@ def test_a_bundle_is_composed_published_and_assigned_by_clicks(browser, home, se
         page.get_by_role("link", name="Import .mobileconfig…").click()
         _upload(page, right)
         page.get_by_role("button", name="Import into draft").click()
-        assert "2 payloads" in page.inner_text(".messagelist")
+        assert "2 payloads" in text_of(page, ".messagelist")
 
         page.get_by_role("link", name="Import .mobileconfig…").click()
         _upload(page, wrong)
-        assert "Not imported" in page.inner_text("#content")
+        assert "Not imported" in text_of(page, "#content")
         one.expect_refusal()
         bundle = Bundle.objects.get(name="Corporate VPN")
         assert [payload.role for payload in bundle.payloads.all()] == ["requirement", "capability"]
@@ -260,12 +260,12 @@ def test_a_bundle_is_composed_published_and_assigned_by_clicks(browser, home, se
         page.get_by_label("Group").select_option(label="all")
         page.get_by_role("button", name="Next").click()
         _confirm(page, "1")
-        assert "is now wanted on the devices of all" in page.inner_text(".messagelist")
+        assert "is now wanted on the devices of all" in text_of(page, ".messagelist")
         page.get_by_role("button", name="Publish…").click()
         page.get_by_label("Reason").fill("New office")
         page.get_by_label("How many").fill("1")
         page.get_by_role("button", name="Publish v1 to 1 device").click()
-        assert "Corporate VPN v1 is published" in page.inner_text(".messagelist")
+        assert "Corporate VPN v1 is published" in text_of(page, ".messagelist")
     assert Revision.objects.get(bundle=bundle).profiles.count() == 2
     assert Assignment.objects.get(bundle=bundle).group.name == "all"
     actions = set(AuditEvent.objects.values_list("action", flat=True))

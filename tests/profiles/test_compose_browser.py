@@ -10,7 +10,7 @@ from profiles.editing import content_of
 from profiles.models import Assignment, Bundle
 from tests.mdmportal import browser as chromium
 from tests.mdmportal.admin_rows import administrator
-from tests.mdmportal.browser import PHONE, window
+from tests.mdmportal.browser import PHONE, text_of, window
 from tests.profiles.fleet import PASSCODE, VPN, Clock, FakeDevice, enrollments
 
 pytestmark = [
@@ -63,7 +63,7 @@ def compose(page, *, scripts):
     page.get_by_label("Minimum length").fill("6")
     page.locator("[name='p/forcePIN']").select_option("true")
     page.get_by_role("button", name="Save draft").last.click()
-    assert "is in the draft" in page.inner_text(".messagelist")
+    assert "is in the draft" in text_of(page, ".messagelist")
 
     page.get_by_role("link", name="Add payload").first.click()
     page.get_by_label("Find a payload").fill("vpn")
@@ -82,7 +82,7 @@ def compose(page, *, scripts):
     page.get_by_label("Device proves itself by").select_option("None")
     page.get_by_label("Also sign in with EAP").select_option("1")
     page.get_by_role("button", name="Save draft").last.click()
-    assert "is in the draft" in page.inner_text(".messagelist")
+    assert "is in the draft" in text_of(page, ".messagelist")
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
@@ -105,7 +105,7 @@ def test_vpn_after_passcode_goes_from_nothing_to_a_device(browser, home, session
         confirm(page)
         page.get_by_role("button", name="Publish…").click()
         confirm(page)
-        assert "v1 is published" in page.inner_text(".messagelist")
+        assert "v1 is published" in text_of(page, ".messagelist")
     assert Assignment.objects.get().bundle == bundle
     assignment.plan([device.enrollment.pk], device.clock())
     device.connect()
