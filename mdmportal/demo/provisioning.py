@@ -5,6 +5,7 @@ woken in waves, proved by every device, and the old one removed.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -23,9 +24,11 @@ BUNDLE_ID = "com.example.pos"
 
 
 def make_fake_apple(directory: Path) -> None:
-    """Its state, roots, key and first profile, by the simulator's own command; what is there stays."""
-    if (directory / "team.json").is_file():
+    """Its state, roots, key and first profile, by the simulator's own command; what a lineage came from stays."""
+    if Lineage.objects.exists() and (directory / "team.json").is_file():
         return
+    # An empty database beside the folder of an earlier run: the first profile there ended minutes after it was made.
+    shutil.rmtree(directory, ignore_errors=True)
     words = ["--state", str(directory), "--prepare", "--lifetime", str(LIFETIME), "--age", str(AGE)]
     command = [sys.executable, "-m", "simulator", "appstoreconnect", *words, "--bundle-id", BUNDLE_ID]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
