@@ -27,7 +27,7 @@ test: .venv/.installed-dev
 	@exec $(BIN)/python -m tests.everything
 
 quick: .venv/.installed-dev
-	@exec $(BIN)/python -m pytest -q -n 2 -m "not foreign and not end_to_end and not browser"
+	@exec $(BIN)/python -m pytest -q -n 2 -m "not foreign and not end_to_end and not browser and not long"
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check .

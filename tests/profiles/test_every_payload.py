@@ -172,6 +172,7 @@ def travels(office: Office, fleet: Fleet, facts: PayloadFacts) -> None:
     assert (row.state, row.payload_uuid) == ("installed", installed.uuid), row.reason
 
 
+@pytest.mark.long
 @pytest.mark.django_db
 def test_every_payload_of_the_catalogue_reaches_a_device_from_its_empty_page():
     fleet, office, failed = Fleet(), Office(), {}

@@ -24,7 +24,7 @@ from tests.protocol.provisioning_files import NOW, in_house
 from tests.provisioning.conftest import read
 from tests.provisioning.phones import enrollments
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_roots")]
+pytestmark = [pytest.mark.django_db, pytest.mark.long, pytest.mark.usefixtures("fake_roots")]
 
 MANY, FEW = 5000, 500
 LATER = NOW + timedelta(days=330)

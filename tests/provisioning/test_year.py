@@ -18,7 +18,7 @@ from tests.protocol.provisioning_files import NOW, TEAM, apple, developer
 from tests.provisioning.conftest import Clock
 from tests.provisioning.year import EVENING, MORNING, NIGHT, World, begin_with, enroll, habits, parsed
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 DAYS = 400
 # The seed and the number are for longer runs.
